@@ -1,0 +1,74 @@
+/* dev: one device and everything that is its own: the function table of its backend, a scratch
+ * stack, the first error, counters.
+ *
+ * Backends: "ref" (scalar C with double accumulation: the definition of every operation), "cpu"
+ * (oneDNN and threads), later "cuda". A *dry* device does the same walk without memory or weights:
+ * every op checks its shapes and asks for its scratch, nothing is read or written. A dev belongs to
+ * one thread at a time. */
+#ifndef KERNELS_DEV_H
+#define KERNELS_DEV_H
+
+#include "kernels/arena.h"
+#include "kernels/tensor.h"
+
+typedef struct dev dev;
+struct kernel_table;
+
+typedef enum { DEV_OK, DEV_NO_MEMORY, DEV_NOT_FINITE, DEV_BROKEN, DEV_STOPPED } dev_status;
+
+typedef struct {
+    const char *backend; /* "ref" or "cpu" */
+    int ordinal;         /* cpu:1 is another engine with its own threads */
+    int threads;         /* 0: one per processor this process may use */
+    int band_rows;       /* rows of output a convolution works on at once; 0: by shape. Same bits */
+    int winograd_most;   /* 3x3 convolutions with at most this many input channels use F(4x4)
+                            (4 times the weight memory); 0: none. Part of the device class */
+    size_t scratch_bytes; /* capacity of the scratch stack; 0: physical memory */
+    bool dry;
+} dev_options;
+
+typedef struct {
+    size_t scratch_peak; /* bytes since dev_reset_peak */
+    double flops;        /* multiply and add counted as two, since the same call */
+    uint64_t ops;
+} dev_counters;
+
+struct dev {
+    const struct kernel_table *kernels;
+    dev_options options;
+    arena scratch;
+    dev_counters counters;
+    dev_status status; /* sticky: later ops do nothing; read once per step */
+    char error[256];
+    bool (*stop)(
+        void *arg); /* asked before every op; true makes the status DEV_STOPPED. May be NULL */
+    void *stop_arg;
+    void *impl;           /* the backend's own state (thread pool, caches) */
+    char name[32];        /* "cpu:0" */
+    char class_name[160]; /* what decides the bits: backend, instruction set, library versions,
+                             choices */
+};
+
+/* NULL with the reason in `why` (at least 256 bytes). */
+dev *dev_new(const dev_options *options, char *why);
+void dev_free(dev **d);
+
+/* Scratch: tensors taken after a mark are gone when the mark is released. 64-byte aligned. */
+tensor dev_tensor(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c);
+void *dev_scratch(dev *d, size_t bytes); /* for kernels; NULL when dry or failed */
+size_t dev_mark(const dev *d);
+void dev_release(dev *d, size_t mark);
+void dev_reset_peak(dev *d);
+
+/* Tensors that outlive a step (latents, conditioning): from the heap of the device, zeroed. */
+tensor dev_keep(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c);
+void dev_drop(dev *d, tensor *t); /* NULL data is fine */
+
+void dev_upload(dev *d, tensor to, const void *from);
+void dev_download(dev *d, void *to, tensor from);
+
+void dev_fail(dev *d, dev_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void dev_clear(dev *d); /* after the error was dealt with */
+
+#endif

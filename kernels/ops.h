@@ -1,0 +1,49 @@
+/* The operations models are written in. Each checks its shapes once for all backends (assert:
+ * shapes were decided when the model was loaded), takes its result from the scratch stack unless
+ * `out` gives a place, counts FLOPs, and calls the backend. After a device error ops do nothing.
+ *
+ * `out` NEW means: from the scratch stack, with the shape that follows from the inputs. */
+#ifndef KERNELS_OPS_H
+#define KERNELS_OPS_H
+
+#include "kernels/table.h"
+
+#define NEW ((tensor *)0)
+
+typedef struct {
+    tensor x2, bias, residual;
+    activation act;
+    int stride; /* 0 counts as 1 */
+    bool pad_after;
+} conv2d_options;
+
+typedef struct {
+    tensor x2, add;
+    activation act;
+    int groups; /* 0 counts as 32 */
+    double eps; /* 0 counts as 1e-5 */
+} group_norm_options;
+
+void op_pack(dev *d, weight *w, arena *to, const void *source, dtype type, int stride);
+tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o);
+tensor op_linear(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o); /* k is 1 */
+tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
+                     group_norm_options o);
+tensor op_layer_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift, double eps);
+tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads, bool causal,
+                    const int32_t *keys);
+tensor op_geglu(dev *d, tensor *out, tensor x);
+tensor op_activate(dev *d, tensor *out, tensor x, activation act);
+tensor op_add(dev *d, tensor *out, tensor a, tensor b);
+tensor op_resize_nearest(dev *d, tensor *out, tensor x, int64_t h, int64_t w);
+tensor op_timestep_embedding(dev *d, tensor *out, const double *t, int64_t n, int64_t c);
+tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table, tensor position);
+void op_emphasis(dev *d, tensor x, const double *weights);
+tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale);
+void op_step(dev *d, int n, const step_row *row);
+tensor op_pixels_in(dev *d, tensor *out, tensor x);
+tensor op_pixels_out(dev *d, tensor *out, tensor x);
+tensor op_preview(dev *d, tensor *out, tensor x, const float matrix[4][3]);
+void op_finite(dev *d, tensor x, bool *flag);
+
+#endif

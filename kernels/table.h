@@ -1,0 +1,220 @@
+/* The one list of kernels. From it come every backend's prototypes, its function table, and the
+ * declaration of each kernel's check, so that a kernel without a reference or a test does not link.
+ *
+ *     K(name, cpu)   cpu: HAVE when kernels/cpu defines cpu_<name>, FALL when ref_<name> serves
+ *
+ * Every kernel is `void <backend>_<name>(dev *, const <name>_args *)`. Arguments were checked by
+ * op_* (ops.c), so kernels trust shapes. On a dry device a kernel takes its scratch and returns.
+ * Results for one sample never depend on the other samples, on the number of threads or on
+ * band_rows. */
+#ifndef KERNELS_TABLE_H
+#define KERNELS_TABLE_H
+
+#include "kernels/dev.h"
+
+#define KERNELS(K)                                                                                 \
+    K(pack, HAVE)                                                                                  \
+    K(conv2d, HAVE)                                                                                \
+    K(group_norm, HAVE)                                                                            \
+    K(layer_norm, HAVE)                                                                            \
+    K(attention, HAVE)                                                                             \
+    K(geglu, HAVE)                                                                                 \
+    K(activate, HAVE)                                                                              \
+    K(add, HAVE)                                                                                   \
+    K(resize_nearest, HAVE)                                                                        \
+    K(timestep_embedding, FALL)                                                                    \
+    K(embed, FALL)                                                                                 \
+    K(emphasis, FALL)                                                                              \
+    K(gather, FALL)                                                                                \
+    K(step, HAVE)                                                                                  \
+    K(pixels_in, FALL)                                                                             \
+    K(pixels_out, FALL)                                                                            \
+    K(preview, FALL)                                                                               \
+    K(finite, HAVE)
+
+typedef enum { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_COUNT } activation;
+
+/* A matrix of the model in the form one backend wants it. Shapes are always set; data is NULL on a
+ * dry device. Lives in the arena it was packed into. */
+typedef struct {
+    int64_t out, in; /* channels */
+    int k;           /* 1 or 3 */
+    int layout;      /* the backend's own: plain, blocked, Winograd … */
+    void *data;
+    size_t bytes;
+} weight;
+
+/* pack: one matrix [out][in][k][k] of the file (F32, F16 or BF16, unaligned) -> weight. */
+typedef struct {
+    weight *w; /* out, in, k set by the caller; layout, data, bytes set here */
+    arena *to;
+    const void *source;
+    dtype type;
+    int stride; /* the stride it will be used with: Winograd needs 1 */
+} pack_args;
+
+/* conv2d: out = act(conv(x ++ x2, w) + bias) + residual.
+ * x [n,h,w,i] and x2 [n,h,w,i2] (optional) count as one tensor of i+i2 channels.
+ * k 3: stride 1 pads 1 all round; stride 2 pads 1 all round, or only right and bottom by 1
+ * (pad_after). k 1: stride 1, no padding. fp32, sums in a fixed order. */
+typedef struct {
+    tensor out, x, x2;
+    const weight *w;
+    tensor bias;     /* [1,1,1,o], optional */
+    tensor residual; /* like out, optional; may be out itself */
+    activation act;
+    int stride;
+    bool pad_after;
+} conv2d_args;
+
+/* group_norm: y = act((v - mean) / sqrt(var + eps) * scale + shift), v = (x ++ x2) + add[n][c];
+ * mean and variance over h, w and the c/groups channels of a group. Sums: per row, rows added in
+ * order. */
+typedef struct {
+    tensor out, x, x2;   /* x2 optional: out has the channels of both */
+    tensor add;          /* [n,1,1,c], optional */
+    tensor scale, shift; /* [1,1,1,c] */
+    int groups;
+    double eps;
+    activation act;
+} group_norm_args;
+
+/* layer_norm: over the last dimension. */
+typedef struct {
+    tensor out, x, scale, shift;
+    double eps;
+} layer_norm_args;
+
+/* attention: softmax(q k^T / sqrt(d)) v per head; q [n,1,tq,heads*d], k v [n,1,tk,heads*d].
+ * Keys at or beyond keys[i] of sample i are ignored (keys NULL: all tk). causal: key j <= query i.
+ */
+typedef struct {
+    tensor out, q, k, v;
+    int heads;
+    bool causal;
+    const int32_t *keys; /* host, n entries, 1..tk */
+} attention_args;
+
+/* geglu: x [.., 2c] -> a * gelu(b), a the first half, b the second; gelu with erf. */
+typedef struct {
+    tensor out, x;
+} geglu_args;
+
+/* activate: out = act(x), element by element; out may be x. */
+typedef struct {
+    tensor out, x;
+    activation act;
+} activate_args;
+
+/* add: out = a + b; b like a, or [1,h,w,c] for every sample of a. out may be a. */
+typedef struct {
+    tensor out, a, b;
+} add_args;
+
+/* resize_nearest: out[y][x] = in[floor(y*h/H)][floor(x*w/W)], exact in integers. */
+typedef struct {
+    tensor out, x;
+} resize_nearest_args;
+
+/* timestep_embedding: out [n,1,1,c]: cos then sin of t * 10000^(-i/(c/2)). */
+typedef struct {
+    tensor out;
+    const double *t; /* host, n entries */
+} timestep_embedding_args;
+
+/* embed: out [n,1,t,c] = table[ids[n][t]] + position[t]; the table stays in the file's type. */
+typedef struct {
+    tensor out;
+    const int32_t *ids; /* host, n*t entries, each below the rows of the table */
+    tensor table;       /* [1,1,rows,c] F32, F16 or BF16 */
+    tensor position;    /* [1,1,t,c] F32 */
+} embed_args;
+
+/* emphasis: x [n,1,t,c] times weight[n*t + j] token by token, then times mean(before) / mean(after)
+ * over the whole tensor (n > 1: the chunks of one text). All weights 1: x unchanged to the bit. In
+ * place. */
+typedef struct {
+    tensor x;
+    const double *weights; /* host, n*t */
+} emphasis_args;
+
+/* gather: out[i] = scale * the first c channels of source[i]; n samples of one shape. */
+typedef struct {
+    tensor out;           /* [n,h,w,c] */
+    const tensor *source; /* n tensors [1,h,w,>=c] */
+    float scale;
+} gather_args;
+
+enum { STEP_PREDICTIONS = 4, STEP_HISTORY = 4 };
+/* Terms of a step, in the order in which they are added. */
+enum {
+    STEP_X,
+    STEP_PREDICTION,
+    STEP_PAST = STEP_PREDICTION + STEP_PREDICTIONS,
+    STEP_NOISE = STEP_PAST + STEP_HISTORY,
+    STEP_INIT,
+    STEP_TERMS
+};
+
+/* step: every sampler's update. With old values on the right, term by term, fp32:
+ *     x'          = sum coef_x[i] * term[i]       then, where a mask is given: x' = init + mask*(x'
+ * - init) history'[j] = sum coef_history[j][i] * term[i]      for the j that are stored denoised =
+ * sum coef_denoised[i] * term[i]        when given input       = x' * input_scale when given: the
+ * UNet's next input Terms whose tensor is not given have coefficient 0 and are not read. */
+typedef struct {
+    tensor x; /* in and out, [1,h,w,c] */
+    tensor prediction[STEP_PREDICTIONS], history[STEP_HISTORY], noise, init;
+    tensor mask; /* [1,h,w,1], 1 = repaint */
+    tensor denoised, input;
+    float coef_x[STEP_TERMS], coef_history[STEP_HISTORY][STEP_TERMS], coef_denoised[STEP_TERMS];
+    bool stored[STEP_HISTORY];
+    float input_scale;
+} step_row;
+
+typedef struct {
+    int n;
+    const step_row *row;
+} step_args;
+
+/* pixels_in: U8 [n,h,w,3] -> F32 v/255*2-1.   pixels_out: F32 -> U8 trunc(clamp((v+1)/2, 0, 1) *
+ * 255). */
+typedef struct {
+    tensor out, x;
+} pixels_in_args;
+typedef pixels_in_args pixels_out_args;
+
+/* preview: latent [1,h,w,4] -> U8 [1,h,w,3] by a 4x3 matrix, then as pixels_out. */
+typedef struct {
+    tensor out, x;
+    float matrix[4][3];
+} preview_args;
+
+/* finite: sets flag[i] to whether every value of sample i is finite. */
+typedef struct {
+    tensor x;
+    bool *flag; /* host, n entries; left alone when dry */
+} finite_args;
+
+#define KERNEL_PROTOTYPES(name, cpu)                                                               \
+    void ref_##name(dev *d, const name##_args *a);                                                 \
+    void cpu_##name(dev *d, const name##_args *a);
+KERNELS(KERNEL_PROTOTYPES)
+#undef KERNEL_PROTOTYPES
+
+typedef struct kernel_table {
+#define KERNEL_SLOT(name, cpu) void (*name)(dev *, const name##_args *);
+    KERNELS(KERNEL_SLOT)
+#undef KERNEL_SLOT
+} kernel_table;
+
+const kernel_table *kernel_table_ref(void);
+const kernel_table *kernel_table_cpu(void);
+
+/* Start and end of a backend on a device (thread pool, library handles); dev_new and dev_free call
+ * them. false with the reason in `why`. */
+bool ref_open(dev *d, char *why);
+void ref_close(dev *d);
+bool cpu_open(dev *d, char *why);
+void cpu_close(dev *d);
+
+#endif

@@ -1,0 +1,52 @@
+/* Pictures in memory: 8-bit samples, rows from top to bottom, no padding. Everything here runs on
+ * the CPU, uint8 in and uint8 out, and is bit-exact on every machine. */
+#ifndef WORKER_IMAGE_IMAGE_H
+#define WORKER_IMAGE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/err.h"
+#include "proto/job.h"
+
+typedef struct {
+    uint8_t *px; /* [h][w][channels], owned */
+    int w, h;
+    int channels; /* 1 grey, 3 RGB, 4 RGBA (straight alpha) */
+} image;
+
+int image_new(image *out, int w, int h, int channels, err *e); /* zeroed */
+void image_done(image *i);
+
+/* Limits are checked on the header, before anything of the stated size is allocated. */
+typedef struct {
+    size_t bytes;   /* of the file */
+    int side;       /* pixels a side */
+    int64_t pixels; /* width x height */
+    double ratio;   /* of the longer side to the shorter */
+} image_limits;
+
+extern const image_limits image_default_limits; /* 64 MiB, 16384, 64 megapixels, 64:1 */
+
+/* decode.c: PNG, JPEG or WebP by its first bytes -> RGB or RGBA, sRGB, upright.
+ * EXIF orientation is applied, an embedded ICC profile is converted to sRGB, palettes (with
+ * transparency), grey, 16-bit (value/257 rounded as Pillow's conversion gives) and bilevel expand.
+ * An animated file gives its first frame. Grey with no alpha becomes RGB. */
+int image_decode(image *out, const uint8_t *bytes, size_t size, const image_limits *limits, err *e);
+
+/* RGB over a background colour; an RGB picture is returned as it is (copied). Pillow's rounding. */
+int image_flatten(image *out, const image *in, const uint8_t background[3], err *e);
+
+/* encode.c: `parameters` (UTF-8, may be NULL) goes into tEXt/iTXt of a PNG, into EXIF UserComment
+ * of JPEG and WebP. quality as in job.h. *bytes is malloc'ed. Same input, same bytes. */
+int image_encode(uint8_t **bytes, size_t *size, const image *in, picture_format format, int quality,
+                 const char *parameters, err *e);
+
+/* resize.c: Pillow's LANCZOS, bit-equal (two 8-bit passes, horizontal first, 22-bit coefficients).
+ */
+int image_resize(image *out, const image *in, int w, int h, err *e);
+
+/* fit.c: the web UI's resize modes; modes crop and fill give RGB. */
+int image_fit(image *out, const image *in, resize_mode mode, int w, int h, err *e);
+
+#endif

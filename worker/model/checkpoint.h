@@ -1,0 +1,49 @@
+/* Model files as named tensors, mapped, never copied, and never trusted.
+ *
+ * A single file (.safetensors, LDM names) or a diffusers folder (unet/, vae/, text_encoder/) gives
+ * the same view: the LDM names. Every offset, size, shape and type is checked against the file
+ * before a tensor can be found. */
+#ifndef WORKER_MODEL_CHECKPOINT_H
+#define WORKER_MODEL_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/tensor.h"
+#include "proto/err.h"
+
+enum { CHECKPOINT_DIMS = 4 };
+
+typedef struct {
+    const char *name; /* LDM name */
+    dtype type;       /* F32, F16 or BF16 (others are kept but refused when used) */
+    int dims;
+    int64_t dim[CHECKPOINT_DIMS];
+    const void *data; /* in the mapping; not aligned beyond the type's size */
+    size_t bytes;
+} checkpoint_tensor;
+
+typedef struct checkpoint checkpoint;
+
+/* Opens a .safetensors file or a diffusers folder. ERR_NOT_FOUND, ERR_IO, ERR_INVALID; the text
+ * lists every problem of the file. Duplicate names, overlapping or out-of-file ranges are problems.
+ */
+checkpoint *checkpoint_open(const char *path, err *e);
+void checkpoint_free(checkpoint **c);
+
+const checkpoint_tensor *checkpoint_find(const checkpoint *c, const char *name); /* NULL: absent */
+size_t checkpoint_count(const checkpoint *c);
+const checkpoint_tensor *checkpoint_at(const checkpoint *c, size_t i);
+const char *checkpoint_path(const checkpoint *c);
+size_t checkpoint_bytes(const checkpoint *c); /* of all tensors */
+
+/* Lets the pages of one tensor go after it was packed (the file stays mapped). */
+void checkpoint_release(const checkpoint *c, const checkpoint_tensor *t);
+
+/* hash.c: first 10 hexadecimal digits of the SHA-256 of the file (of the unet file for a folder),
+ * as web UIs show it. Reads the whole file: call it off the engine's thread. `cancel` may be NULL.
+ */
+int checkpoint_hash(const char *path, char hex[65], const volatile bool *cancel, err *e);
+
+#endif

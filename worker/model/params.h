@@ -1,0 +1,36 @@
+/* Parameters of a network: from checkpoint tensors to what the kernels take. One loader serves real
+ * and dry devices; on a dry one nothing is read and only the bytes are counted. */
+#ifndef WORKER_MODEL_PARAMS_H
+#define WORKER_MODEL_PARAMS_H
+
+#include "kernels/ops.h"
+#include "worker/model/config.h"
+
+typedef struct {
+    dev *d;
+    const checkpoint *file;
+    arena *to; /* all weights of the model */
+    err *e;    /* first problem; later calls do nothing */
+} params;
+
+/* "<prefix>.weight" and "<prefix>.bias" of a convolution or linear layer. */
+typedef struct {
+    weight w;
+    tensor bias; /* not given when the file has none */
+    int stride;
+} conv;
+
+/* scale and shift of a normalisation, as F32 */
+typedef struct {
+    tensor scale, shift;
+} norm;
+
+conv params_conv(params *p, int stride, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+conv params_linear(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+norm params_norm(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A vector or table as it is: F32 for vectors, the file's own type for tables (see op_embed). */
+tensor params_table(params *p, bool as_f32, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
