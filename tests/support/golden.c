@@ -1,0 +1,62 @@
+/* Golden data: see golden.h. A golden file is a checkpoint like any other, so the product's own
+ * reader opens it. */
+#include "tests/support/golden.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+checkpoint *golden_open(const char *file)
+{
+    char path[1024];
+    err e = {0};
+    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    checkpoint *c = checkpoint_open(path, &e);
+    if (!c)
+        fprintf(stderr, "%s: %s\n", path, e.text);
+    assert(c);
+    return c;
+}
+
+float *golden_floats(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+{
+    char name[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    const checkpoint_tensor *t = checkpoint_find(c, name);
+    if (!t || t->type != F32)
+        fprintf(stderr, "golden tensor %s is missing or not F32\n", name);
+    assert(t && t->type == F32);
+    for (int i = 0; i < CHECKPOINT_DIMS; i++)
+        dim[i] = i < t->dims ? t->dim[i] : 1;
+    float *x = malloc(t->bytes + 1);
+    assert(x);
+    memcpy(x, t->data, t->bytes);
+    return x;
+}
+
+float *golden_nhwc(const float *x, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    float *y = malloc((size_t)(n * c * h * w) * sizeof *y + 1);
+    assert(y);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < c; k++)
+            for (int64_t p = 0; p < h * w; p++)
+                y[(i * h * w + p) * c + k] = x[(i * c + k) * h * w + p];
+    return y;
+}
+
+double golden_distance(const float *a, const float *b, int64_t count)
+{
+    double difference = 0, size = 0;
+    for (int64_t i = 0; i < count; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)b[i] * b[i];
+    }
+    return sqrt(difference / (size > 0 ? size : 1));
+}
