@@ -13,24 +13,24 @@
 #include "kernels/dev.h"
 
 #define KERNELS(K)                                                                                 \
-    K(pack, HAVE)                                                                                  \
-    K(conv2d, HAVE)                                                                                \
-    K(group_norm, HAVE)                                                                            \
-    K(layer_norm, HAVE)                                                                            \
-    K(attention, HAVE)                                                                             \
-    K(geglu, HAVE)                                                                                 \
-    K(activate, HAVE)                                                                              \
-    K(add, HAVE)                                                                                   \
-    K(resize_nearest, HAVE)                                                                        \
+    K(pack, FALL)                                                                                  \
+    K(conv2d, FALL)                                                                                \
+    K(group_norm, FALL)                                                                            \
+    K(layer_norm, FALL)                                                                            \
+    K(attention, FALL)                                                                             \
+    K(geglu, FALL)                                                                                 \
+    K(activate, FALL)                                                                              \
+    K(add, FALL)                                                                                   \
+    K(resize_nearest, FALL)                                                                        \
     K(timestep_embedding, FALL)                                                                    \
     K(embed, FALL)                                                                                 \
     K(emphasis, FALL)                                                                              \
     K(gather, FALL)                                                                                \
-    K(step, HAVE)                                                                                  \
+    K(step, FALL)                                                                                  \
     K(pixels_in, FALL)                                                                             \
     K(pixels_out, FALL)                                                                            \
     K(preview, FALL)                                                                               \
-    K(finite, HAVE)
+    K(finite, FALL)
 
 typedef enum { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_COUNT } activation;
 

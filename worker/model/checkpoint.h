@@ -16,8 +16,9 @@
 enum { CHECKPOINT_DIMS = 4 };
 
 typedef struct {
-    const char *name; /* LDM name */
-    dtype type;       /* F32, F16 or BF16 (others are kept but refused when used) */
+    const char *name;      /* LDM name */
+    dtype type;            /* F32, F16, BF16, U8, I32; DTYPE_COUNT: another type, see type_name */
+    const char *type_name; /* as the file says: "F64" */
     int dims;
     int64_t dim[CHECKPOINT_DIMS];
     const void *data; /* in the mapping; not aligned beyond the type's size */
