@@ -1,4 +1,5 @@
-/* Errors: see err.h. The one idea: the first message wins, because it is the nearest to the cause. */
+/* Errors: see err.h. The one idea: the first message wins, because it is the nearest to the cause.
+ */
 #include "proto/err.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Log lines: see log.h. A line is formatted in one buffer and written with one call, so that lines of
- * several threads never mix. */
+/* Log lines: see log.h. A line is formatted in one buffer and written with one call, so that lines
+ * of several threads never mix. */
 #include "proto/log.h"
 
 #include <stdarg.h>
@@ -23,8 +23,8 @@ void log_event(log_level level, const char *area, const char *event, const char 
     struct tm tm;
     gmtime_r(&seconds, &tm);
     size_t used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-    used += (size_t)snprintf(line + used, sizeof line - used, ".%03dZ %s %s %s ",
-                             (int)(now % 1000), names[level], area, event);
+    used += (size_t)snprintf(line + used, sizeof line - used, ".%03dZ %s %s %s ", (int)(now % 1000),
+                             names[level], area, event);
     va_list args;
     va_start(args, keys);
     int n = vsnprintf(line + used, sizeof line - used, keys, args);
