@@ -1,0 +1,329 @@
+/* ops: see ops.h. Every op does the same four things: say what shape the result has, check that the
+ * inputs fit, ask whether to go on (ready), call the kernel. FLOPs are those of the matrix products
+ * (convolutions, attention); the rest is under one percent of a step. */
+#include "kernels/ops.h"
+
+#include <assert.h>
+
+enum { GROUPS = 32 };
+
+/* Is there something to do? Not after an error, and not when the owner wants to stop. */
+static bool ready(dev *d, double flops)
+{
+    if (d->status != DEV_OK)
+        return false;
+    if (d->stop && d->stop(d->stop_arg)) {
+        dev_fail(d, DEV_STOPPED, "%s: stopped", d->name);
+        return false;
+    }
+    d->counters.ops++;
+    d->counters.flops += flops;
+    return true;
+}
+
+static bool is_shape(tensor t, int64_t n, int64_t h, int64_t w, int64_t c)
+{
+    return t.dim[0] == n && t.dim[1] == h && t.dim[2] == w && t.dim[3] == c;
+}
+
+/* An input has its type and, unless nothing is read anyway, its data. */
+static bool is_input(const dev *d, tensor t, dtype type)
+{
+    return tensor_given(t) && t.type == type && (t.data || d->options.dry || d->status != DEV_OK);
+}
+
+static bool is_vector(const dev *d, tensor t, int64_t c)
+{
+    return is_input(d, t, F32) && is_shape(t, 1, 1, 1, c);
+}
+
+static tensor result(dev *d, const tensor *out, dtype type, int64_t n, int64_t h, int64_t w,
+                     int64_t c)
+{
+    if (!out)
+        return dev_tensor(d, type, n, h, w, c);
+    assert(is_input(d, *out, type) && is_shape(*out, n, h, w, c));
+    return *out;
+}
+
+static tensor result_like(dev *d, const tensor *out, dtype type, tensor x)
+{
+    return result(d, out, type, x.dim[0], x.dim[1], x.dim[2], x.dim[3]);
+}
+
+void op_pack(dev *d, weight *w, arena *to, const void *source, dtype type, int stride)
+{
+    assert(w->out > 0 && w->in > 0 && (w->k == 1 || w->k == 3));
+    assert(type == F32 || type == F16 || type == BF16);
+    assert(source || d->options.dry);
+    const pack_args a = {.w = w, .to = to, .source = source, .type = type, .stride = stride};
+    if (ready(d, 0))
+        d->kernels->pack(d, &a);
+}
+
+/* Output pixels along a side of `size` input pixels. */
+static int64_t conv_side(int64_t size, const weight *w, int stride, bool pad_after)
+{
+    if (w->k == 1)
+        return size;
+    return (size + (pad_after ? 1 : 2) - w->k) / stride + 1;
+}
+
+tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o)
+{
+    int stride = o.stride ? o.stride : 1;
+    int64_t h = conv_side(x.dim[1], w, stride, o.pad_after);
+    int64_t width = conv_side(x.dim[2], w, stride, o.pad_after);
+    conv2d_args a = {.x = x,
+                     .x2 = o.x2,
+                     .w = w,
+                     .bias = o.bias,
+                     .residual = o.residual,
+                     .act = o.act,
+                     .stride = stride,
+                     .pad_after = o.pad_after};
+    assert(w->k == 3 ? stride == 1 || stride == 2 : w->k == 1 && stride == 1);
+    assert(!o.pad_after || stride == 2);
+    assert(is_input(d, x, F32) && w->in == x.dim[3] + (tensor_given(o.x2) ? o.x2.dim[3] : 0));
+    assert(w->data || d->options.dry || d->status != DEV_OK);
+    if (tensor_given(o.x2))
+        assert(is_input(d, o.x2, F32) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
+    if (tensor_given(o.bias))
+        assert(is_vector(d, o.bias, w->out));
+    a.out = result(d, out, F32, x.dim[0], h, width, w->out);
+    assert(!a.out.data || (a.out.data != x.data && a.out.data != o.x2.data));
+    if (tensor_given(o.residual))
+        assert(is_input(d, o.residual, F32) && tensor_same_shape(o.residual, a.out));
+    if (ready(d, 2.0 * (double)tensor_count(a.out) * (double)(w->k * w->k * w->in)))
+        d->kernels->conv2d(d, &a);
+    return a.out;
+}
+
+tensor op_linear(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o)
+{
+    assert(w->k == 1);
+    return op_conv2d(d, out, x, w, o);
+}
+
+tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
+                     group_norm_options o)
+{
+    int64_t c = x.dim[3] + (tensor_given(o.x2) ? o.x2.dim[3] : 0);
+    group_norm_args a = {.x = x,
+                         .x2 = o.x2,
+                         .add = o.add,
+                         .scale = scale,
+                         .shift = shift,
+                         .groups = o.groups ? o.groups : GROUPS,
+                         .eps = o.eps > 0 ? o.eps : 1e-5,
+                         .act = o.act};
+    assert(is_input(d, x, F32) && c % a.groups == 0);
+    assert(is_vector(d, scale, c) && is_vector(d, shift, c));
+    if (tensor_given(o.x2))
+        assert(is_input(d, o.x2, F32) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
+    if (tensor_given(o.add))
+        assert(is_input(d, o.add, F32) && is_shape(o.add, x.dim[0], 1, 1, c));
+    a.out = result(d, out, F32, x.dim[0], x.dim[1], x.dim[2], c);
+    if (ready(d, 0))
+        d->kernels->group_norm(d, &a);
+    return a.out;
+}
+
+tensor op_layer_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift, double eps)
+{
+    assert(is_input(d, x, F32) && is_vector(d, scale, x.dim[3]) && is_vector(d, shift, x.dim[3]));
+    const layer_norm_args a = {
+        .out = result_like(d, out, F32, x), .x = x, .scale = scale, .shift = shift, .eps = eps};
+    if (ready(d, 0))
+        d->kernels->layer_norm(d, &a);
+    return a.out;
+}
+
+tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads, bool causal,
+                    const int32_t *keys)
+{
+    int64_t n = q.dim[0], tq = q.dim[2], tk = k.dim[2], c = q.dim[3];
+    assert(is_input(d, q, F32) && is_input(d, k, F32) && is_input(d, v, F32));
+    assert(q.dim[1] == 1 && is_shape(k, n, 1, tk, c) && tensor_same_shape(k, v));
+    assert(heads > 0 && c % heads == 0);
+    for (int64_t i = 0; keys && i < n; i++)
+        assert(keys[i] >= 1 && keys[i] <= tk);
+    const attention_args a = {.out = result_like(d, out, F32, q),
+                              .q = q,
+                              .k = k,
+                              .v = v,
+                              .heads = heads,
+                              .causal = causal,
+                              .keys = keys};
+    if (ready(d, 4.0 * (double)(n * c) * (double)(tq * tk)))
+        d->kernels->attention(d, &a);
+    return a.out;
+}
+
+tensor op_geglu(dev *d, tensor *out, tensor x)
+{
+    assert(is_input(d, x, F32) && x.dim[3] % 2 == 0);
+    const geglu_args a = {.out = result(d, out, F32, x.dim[0], x.dim[1], x.dim[2], x.dim[3] / 2),
+                          .x = x};
+    if (ready(d, 0))
+        d->kernels->geglu(d, &a);
+    return a.out;
+}
+
+tensor op_activate(dev *d, tensor *out, tensor x, activation act)
+{
+    assert(is_input(d, x, F32) && act < ACT_COUNT);
+    const activate_args a = {.out = result_like(d, out, F32, x), .x = x, .act = act};
+    if (ready(d, 0))
+        d->kernels->activate(d, &a);
+    return a.out;
+}
+
+tensor op_add(dev *d, tensor *out, tensor x, tensor y)
+{
+    assert(is_input(d, x, F32) && is_input(d, y, F32));
+    assert((y.dim[0] == x.dim[0] || y.dim[0] == 1) &&
+           is_shape(y, y.dim[0], x.dim[1], x.dim[2], x.dim[3]));
+    const add_args a = {.out = result_like(d, out, F32, x), .a = x, .b = y};
+    if (ready(d, 0))
+        d->kernels->add(d, &a);
+    return a.out;
+}
+
+tensor op_resize_nearest(dev *d, tensor *out, tensor x, int64_t h, int64_t w)
+{
+    assert(is_input(d, x, F32));
+    const resize_nearest_args a = {.out = result(d, out, F32, x.dim[0], h, w, x.dim[3]), .x = x};
+    if (ready(d, 0))
+        d->kernels->resize_nearest(d, &a);
+    return a.out;
+}
+
+tensor op_timestep_embedding(dev *d, tensor *out, const double *t, int64_t n, int64_t c)
+{
+    assert(c % 2 == 0);
+    const timestep_embedding_args a = {.out = result(d, out, F32, n, 1, 1, c), .t = t};
+    if (ready(d, 0))
+        d->kernels->timestep_embedding(d, &a);
+    return a.out;
+}
+
+tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table, tensor position)
+{
+    int64_t rows = table.dim[2], t = position.dim[2], c = table.dim[3];
+    assert(table.type == F32 || table.type == F16 || table.type == BF16);
+    assert(is_input(d, table, table.type) && is_shape(table, 1, 1, rows, c));
+    assert(is_input(d, position, F32) && is_shape(position, 1, 1, t, c));
+    for (int64_t i = 0; !d->options.dry && i < n * t; i++)
+        assert(ids[i] >= 0 && ids[i] < rows);
+    const embed_args a = {
+        .out = result(d, out, F32, n, 1, t, c), .ids = ids, .table = table, .position = position};
+    if (ready(d, 0))
+        d->kernels->embed(d, &a);
+    return a.out;
+}
+
+void op_emphasis(dev *d, tensor x, const double *weights)
+{
+    assert(is_input(d, x, F32) && x.dim[1] == 1);
+    const emphasis_args a = {.x = x, .weights = weights};
+    if (ready(d, 0))
+        d->kernels->emphasis(d, &a);
+}
+
+tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale)
+{
+    int64_t h = source[0].dim[1], w = source[0].dim[2];
+    for (int64_t i = 0; i < n; i++)
+        assert(is_input(d, source[i], F32) && source[i].dim[3] >= c &&
+               is_shape(source[i], 1, h, w, source[i].dim[3]));
+    const gather_args a = {
+        .out = result(d, out, F32, n, h, w, c), .source = source, .scale = scale};
+    if (ready(d, 0))
+        d->kernels->gather(d, &a);
+    return a.out;
+}
+
+/* Not given, or like x. */
+static bool is_term(const dev *d, tensor t, tensor x)
+{
+    return !tensor_given(t) || (is_input(d, t, F32) && tensor_same_shape(t, x));
+}
+
+static bool reads_only_given(const step_row *r, const float coef[STEP_TERMS])
+{
+    bool good = true;
+    for (int i = 0; i < STEP_PREDICTIONS; i++)
+        good &= coef[STEP_PREDICTION + i] == 0 || tensor_given(r->prediction[i]);
+    for (int i = 0; i < STEP_HISTORY; i++)
+        good &= coef[STEP_PAST + i] == 0 || tensor_given(r->history[i]);
+    good &= coef[STEP_NOISE] == 0 || tensor_given(r->noise);
+    return good && (coef[STEP_INIT] == 0 || tensor_given(r->init));
+}
+
+static void check_step(const dev *d, const step_row *r)
+{
+    tensor x = r->x, mask = r->mask;
+    assert(is_input(d, x, F32) && x.dim[0] == 1);
+    assert(is_term(d, r->noise, x) && is_term(d, r->init, x));
+    assert(is_term(d, r->denoised, x) && is_term(d, r->input, x));
+    assert(reads_only_given(r, r->coef_x));
+    assert(!tensor_given(r->denoised) || reads_only_given(r, r->coef_denoised));
+    for (int i = 0; i < STEP_PREDICTIONS; i++)
+        assert(is_term(d, r->prediction[i], x));
+    for (int i = 0; i < STEP_HISTORY; i++) {
+        assert(is_term(d, r->history[i], x));
+        assert(!r->stored[i] ||
+               (tensor_given(r->history[i]) && reads_only_given(r, r->coef_history[i])));
+    }
+    if (tensor_given(mask))
+        assert(tensor_given(r->init) && is_input(d, mask, F32) &&
+               is_shape(mask, 1, x.dim[1], x.dim[2], 1));
+}
+
+void op_step(dev *d, int n, const step_row *row)
+{
+    for (int i = 0; i < n; i++)
+        check_step(d, &row[i]);
+    const step_args a = {.n = n, .row = row};
+    if (ready(d, 0))
+        d->kernels->step(d, &a);
+}
+
+tensor op_pixels_in(dev *d, tensor *out, tensor x)
+{
+    assert(is_input(d, x, U8) && x.dim[3] == 3);
+    const pixels_in_args a = {.out = result_like(d, out, F32, x), .x = x};
+    if (ready(d, 0))
+        d->kernels->pixels_in(d, &a);
+    return a.out;
+}
+
+tensor op_pixels_out(dev *d, tensor *out, tensor x)
+{
+    assert(is_input(d, x, F32));
+    const pixels_out_args a = {.out = result_like(d, out, U8, x), .x = x};
+    if (ready(d, 0))
+        d->kernels->pixels_out(d, &a);
+    return a.out;
+}
+
+tensor op_preview(dev *d, tensor *out, tensor x, const float matrix[4][3])
+{
+    assert(is_input(d, x, F32) && x.dim[3] == 4);
+    preview_args a = {.out = result(d, out, U8, x.dim[0], x.dim[1], x.dim[2], 3), .x = x};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 3; j++)
+            a.matrix[i][j] = matrix[i][j];
+    if (ready(d, 0))
+        d->kernels->preview(d, &a);
+    return a.out;
+}
+
+void op_finite(dev *d, tensor x, bool *flag)
+{
+    assert(is_input(d, x, F32));
+    const finite_args a = {.x = x, .flag = flag};
+    if (ready(d, 0))
+        d->kernels->finite(d, &a);
+}

@@ -1,0 +1,97 @@
+/* Element by element, reference: activate, add, geglu, resize_nearest, timestep_embedding, gather,
+ * finite. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/ref/ref.h"
+
+void ref_activate(dev *d, const activate_args *a)
+{
+    if (d->options.dry)
+        return;
+    const float *x = a->x.data;
+    float *out = a->out.data;
+    for (int64_t i = 0; i < tensor_count(a->x); i++)
+        out[i] = (float)ref_act(x[i], a->act);
+}
+
+void ref_add(dev *d, const add_args *a)
+{
+    if (d->options.dry)
+        return;
+    const float *x = a->a.data, *y = a->b.data;
+    float *out = a->out.data;
+    int64_t period = tensor_count(a->b);
+    for (int64_t i = 0; i < tensor_count(a->a); i++)
+        out[i] = x[i] + y[i % period];
+}
+
+void ref_geglu(dev *d, const geglu_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t c = a->out.dim[3], rows = tensor_count(a->out) / c;
+    const float *x = a->x.data;
+    float *out = a->out.data;
+    for (int64_t r = 0; r < rows; r++, x += 2 * c, out += c)
+        for (int64_t i = 0; i < c; i++)
+            out[i] = (float)(x[i] * ref_gelu(x[c + i]));
+}
+
+void ref_resize_nearest(dev *d, const resize_nearest_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t h = a->x.dim[1], w = a->x.dim[2], c = a->x.dim[3];
+    int64_t out_h = a->out.dim[1], out_w = a->out.dim[2];
+    float *to = a->out.data;
+    for (int64_t i = 0; i < a->out.dim[0]; i++)
+        for (int64_t y = 0; y < out_h; y++)
+            for (int64_t x = 0; x < out_w; x++, to += c) {
+                const float *from = a->x.data;
+                from += ((i * h + y * h / out_h) * w + x * w / out_w) * c;
+                memcpy(to, from, (size_t)c * sizeof *to);
+            }
+}
+
+/* Ho et al. 2020, after Vaswani et al. 2017. */
+void ref_timestep_embedding(dev *d, const timestep_embedding_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t n = a->out.dim[0], c = a->out.dim[3], half = c / 2;
+    float *out = a->out.data;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < half; j++) {
+            double angle = a->t[i] * pow(10000, -(double)j / (double)half);
+            out[i * c + j] = (float)cos(angle);
+            out[i * c + half + j] = (float)sin(angle);
+        }
+}
+
+void ref_gather(dev *d, const gather_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t n = a->out.dim[0], c = a->out.dim[3], pixels = a->out.dim[1] * a->out.dim[2];
+    float *to = a->out.data;
+    for (int64_t i = 0; i < n; i++) {
+        const float *from = a->source[i].data;
+        for (int64_t p = 0; p < pixels; p++, from += a->source[i].dim[3])
+            for (int64_t j = 0; j < c; j++)
+                *to++ = a->scale * from[j];
+    }
+}
+
+void ref_finite(dev *d, const finite_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t n = a->x.dim[0], size = tensor_count(a->x) / n;
+    const float *x = a->x.data;
+    for (int64_t i = 0; i < n; i++) {
+        a->flag[i] = true;
+        for (int64_t j = 0; j < size; j++)
+            a->flag[i] &= isfinite(x[i * size + j]) != 0;
+    }
+}
