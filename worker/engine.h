@@ -1,0 +1,68 @@
+/* The engine: the one thread that owns a device. It admits works, batches rows, steps and decodes.
+ *
+ * It knows *sequences* (one latent on its way from noise to picture) and *rows* (one UNet sample),
+ * not sockets. Sequences of different jobs, prompts, samplers and step counts share one UNet call
+ * as long as they have the same model and latent size; they join and leave between evaluations. */
+#ifndef WORKER_ENGINE_H
+#define WORKER_ENGINE_H
+
+#include "kernels/dev.h"
+#include "worker/models.h"
+#include "worker/work.h"
+
+typedef struct engine engine;
+
+enum { ENGINE_ROWS_MAX = 16 };
+
+/* Called on the engine's thread; must not block. */
+typedef struct {
+    void *arg;
+    void (*started)(void *arg, work *w);
+    void (*progress)(void *arg, work *w, const work_progress *p,
+                     image *preview);                               /* preview: taken over */
+    void (*picture)(void *arg, work *w, int index, image *picture); /* taken over: to be composed */
+    void (*finished)(void *arg,
+                     work *w); /* the engine lets go: all pictures were handed out, or w->error */
+} engine_events;
+
+typedef struct {
+    dev_options device;
+    models *models;        /* shared by all engines; thread-safe */
+    int64_t memory_budget; /* bytes of anonymous memory for weights and scratch; 0: 80 % of the
+                              machine */
+    engine_events events;
+} engine_options;
+
+engine *engine_new(const engine_options *o, err *e);
+void engine_free(
+    engine **en); /* stops the thread; works still inside are finished with ERR_CANCELLED */
+
+/* Hands a prepared work over. Never fails: what cannot run comes back by `finished` with its error.
+ */
+void engine_submit(engine *en, work *w);
+
+/* Makes the engine look at `cancelled` flags soon. */
+void engine_wake(engine *en);
+
+/* What the device holds, for STATUS: copied under a lock, never waits for a step. */
+typedef struct {
+    job_id id;
+    int picture;
+    sampler_kind sampler;
+    int step, steps;
+} engine_row;
+
+typedef struct {
+    char name[32], class_name[160];
+    uint64_t memory_bytes, budget_bytes, evaluations; /* evaluations: UNet calls */
+    int rows;
+    engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now (or ran last) */
+    int models;
+    char model[8][256];
+    int64_t busy_since_ms,
+        busy_limit_ms; /* a step that takes longer than its limit is stuck; 0: idle */
+} engine_status;
+
+void engine_get_status(engine *en, engine_status *s);
+
+#endif

@@ -1,0 +1,39 @@
+/* A job on its way through the worker: net thread -> crew (prepare) -> engine -> crew (compose) ->
+ * net thread. Exactly one of them owns it at a time and hands it on by pointer; `cancelled` alone
+ * may be set by another thread. */
+#ifndef WORKER_WORK_H
+#define WORKER_WORK_H
+
+#include <stdatomic.h>
+
+#include "proto/job.h"
+#include "proto/wire.h"
+#include "worker/task/task.h"
+
+typedef struct {
+    int evaluations_done, evaluations, steps_done, steps;
+    double eta_seconds; /* negative: not known */
+} work_progress;
+
+typedef struct work {
+    struct work *next;    /* for whoever owns it */
+    wire_message message; /* the ASSIGN it came with; the job's pictures point into it */
+    job job;
+    uint64_t lease;
+    uint32_t attempt;
+    int device; /* index of the engine it was given to */
+    atomic_bool cancelled;
+    task task;
+    task_picture *picture;     /* task.pictures results */
+    int composed;              /* how many are done */
+    char model[256], hash[65]; /* of the model that made them */
+    err error;                 /* set: the job failed or was cancelled */
+    bool again; /* it failed for a reason of this worker's: another try may succeed */
+    int64_t started_ms;
+    double flops; /* estimate by the dry run; 0 until admitted */
+} work;
+
+work *work_new(void);
+void work_free(work **w);
+
+#endif
