@@ -30,12 +30,14 @@ typedef enum {
     SAMPLER_COUNT
 } sampler_kind;
 
+enum { CATALOG_ALIASES = 3 };
+
 typedef struct {
-    const char *name;         /* "DPM++ 2M" */
-    const char *alias[3];     /* "k_dpmpp_2m", "dpmpp_2m"; NULL-ended */
-    schedule fallback;        /* what Automatic means */
-    bool second_order;        /* two evaluations a step */
-    bool ancestral;           /* draws noise after each step */
+    const char *name;                   /* "DPM++ 2M" */
+    const char *alias[CATALOG_ALIASES]; /* "k_dpmpp_2m", "dpmpp_2m"; unused ones NULL */
+    schedule fallback;                  /* what Automatic means */
+    bool second_order;                  /* two evaluations a step */
+    bool ancestral;                     /* draws noise after each step */
     bool discard_penultimate; /* schedule of steps+1 without its smallest positive sigma */
     bool timesteps;           /* works on integer timesteps, not on sigmas; takes no schedule */
 } sampler_row;
@@ -43,8 +45,10 @@ typedef struct {
 const sampler_row *catalog_sampler(sampler_kind kind);
 const char *catalog_schedule(schedule s); /* "Automatic", "Uniform", "Karras", "Exponential", … */
 
-/* By name or alias, without regard to case. A sampler name that ends in a schedule's name ("DPM++
- * 2M Karras") gives both. Unknown: ERR_INVALID, naming the nearest entry. `s` may be NULL. */
+/* By name or alias, without regard to case, spaces, '_' and '-'. A sampler name that ends in a
+ * schedule's name ("DPM++ 2M Karras") gives both; otherwise *s is left as it is, so a caller that
+ * reads a schedule elsewhere passes the same variable twice. `s` may be NULL. Unknown: ERR_INVALID,
+ * naming the nearest entry; nothing is written. */
 int catalog_find_sampler(const char *name, sampler_kind *kind, schedule *s, err *e);
 int catalog_find_schedule(const char *name, schedule *s, err *e);
 
