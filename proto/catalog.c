@@ -3,10 +3,12 @@
 #include "proto/catalog.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
+
+#include "proto/text.h"
 
 static const sampler_row sampler_rows[SAMPLER_COUNT] = {
     [SAMPLER_DPMPP_2M] = {.name = "DPM++ 2M",
@@ -60,7 +62,7 @@ static plain plain_of(const char *name)
     for (; *name && p.size < PLAIN_MAX; name++) {
         if (*name == ' ' || *name == '_' || *name == '-')
             continue;
-        p.text[p.size++] = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+        p.text[p.size++] = text_lower_ascii(*name);
     }
     return p;
 }
@@ -82,30 +84,11 @@ static bool take_ending(plain *a, const char *schedule_name)
     return true;
 }
 
-/* Levenshtein: single characters inserted, removed or replaced. */
-static size_t edit_distance(const plain *a, const char *name)
-{
-    plain b = plain_of(name);
-    size_t row[PLAIN_MAX + 1];
-    for (size_t j = 0; j <= b.size; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a->size; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.size; j++) {
-            size_t replace = corner + (a->text[i - 1] != b.text[j - 1]);
-            size_t other = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            corner = row[j];
-            row[j] = replace < other ? replace : other;
-        }
-    }
-    return row[b.size];
-}
-
-static void keep_nearer(const plain *a, const char *name, const char *shown, size_t *least,
+static void keep_nearer(const plain *a, const char *name, const char *shown, int *least,
                         const char **nearest)
 {
-    size_t d = edit_distance(a, name);
+    const plain b = plain_of(name);
+    int d = text_distance(a->text, b.text);
     if (d < *least) {
         *least = d;
         *nearest = shown;
@@ -114,7 +97,7 @@ static void keep_nearer(const plain *a, const char *name, const char *shown, siz
 
 static const char *nearest_sampler(const plain *a)
 {
-    size_t least = SIZE_MAX;
+    int least = INT_MAX;
     const char *nearest = NULL;
     for (int k = 0; k < SAMPLER_COUNT; k++) {
         const sampler_row *row = &sampler_rows[k];
@@ -127,7 +110,7 @@ static const char *nearest_sampler(const plain *a)
 
 static const char *nearest_schedule(const plain *a)
 {
-    size_t least = SIZE_MAX;
+    int least = INT_MAX;
     const char *nearest = NULL;
     for (int k = 0; k < SCHEDULE_COUNT; k++)
         keep_nearer(a, schedule_names[k], schedule_names[k], &least, &nearest);
