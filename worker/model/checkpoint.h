@@ -20,8 +20,8 @@ typedef struct {
     dtype type;            /* F32, F16, BF16, U8, I32; DTYPE_COUNT: another type, see type_name */
     const char *type_name; /* as the file says: "F64" */
     int dims;
-    int64_t dim[CHECKPOINT_DIMS];
-    const void *data; /* in the mapping; not aligned beyond the type's size */
+    int64_t dim[CHECKPOINT_DIMS]; /* beyond dims: 1 */
+    const void *data;             /* in the mapping; not aligned beyond the type's size */
     size_t bytes;
 } checkpoint_tensor;
 
@@ -34,7 +34,9 @@ checkpoint *checkpoint_open(const char *path, err *e);
 void checkpoint_free(checkpoint **c);
 
 const checkpoint_tensor *checkpoint_find(const checkpoint *c, const char *name); /* NULL: absent */
+bool checkpoint_has(const checkpoint *c, const char *prefix); /* a tensor whose name begins so */
 size_t checkpoint_count(const checkpoint *c);
+/* By name, 0 <= i < count. */
 const checkpoint_tensor *checkpoint_at(const checkpoint *c, size_t i);
 const char *checkpoint_path(const checkpoint *c);
 size_t checkpoint_bytes(const checkpoint *c); /* of all tensors */
