@@ -5,6 +5,7 @@ find_package(dnnl CONFIG REQUIRED)
 pkg_check_modules(messages REQUIRED IMPORTED_TARGET libzmq libprotobuf-c)
 pkg_check_modules(pictures REQUIRED IMPORTED_TARGET libpng libjpeg libwebp lcms2)
 pkg_check_modules(text REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(inflate REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(json REQUIRED IMPORTED_TARGET jansson)
 
 set(sanitizer_flags "")
@@ -56,7 +57,8 @@ function(overpaint_proto folder)
         COMMAND ${PROTOC_C} --c_out=${out} -I${CMAKE_SOURCE_DIR}/${folder} overpaint.proto
         DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/overpaint.proto)
     set_source_files_properties(${out}/overpaint.pb-c.c PROPERTIES COMPILE_OPTIONS "-w")
-    overpaint_library(proto ${out}/overpaint.pb-c.c FROM ${folder} USES PkgConfig::messages PkgConfig::text)
+    overpaint_library(proto ${out}/overpaint.pb-c.c FROM ${folder} USES PkgConfig::messages PkgConfig::text
+                      PkgConfig::inflate)
 endfunction()
 
 # overpaint_program(NAME MAIN USES library...)

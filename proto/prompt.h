@@ -3,13 +3,15 @@
 #ifndef PROTO_PROMPT_H
 #define PROTO_PROMPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/err.h"
 
 typedef struct {
     char *text;    /* UTF-8; empty for a BREAK */
-    double weight; /* -1 marks a BREAK */
+    double weight; /* -1 for a BREAK, but other text may weigh -1 too */
+    bool is_break;
 } prompt_piece;
 
 typedef struct {
