@@ -19,7 +19,6 @@
 
 #include "proto/catalog.h"
 #include "proto/err.h"
-#include "worker/sample/schedule.h"
 
 enum { SAMPLER_HISTORY = 4 };
 
@@ -44,22 +43,29 @@ typedef struct {
     double history[SAMPLER_HISTORY][TERM_COUNT];
     bool stored[SAMPLER_HISTORY]; /* history j is written */
     double denoised[TERM_COUNT];  /* x0 prediction, for previews */
-    bool noise;                   /* one draw is used; without it the noise term is 0 everywhere */
+    bool noise;                   /* take one draw, even where its coefficient is 0; without it the
+                                   * noise term is 0 everywhere */
 } sampler_step;
 
 typedef struct {
     sampler_kind kind;
-    double sigma[SCHEDULE_MAX]; /* kept part of the schedule, final 0 included (sigma samplers) */
-    int timestep[SCHEDULE_MAX]; /* kept timesteps, ascending (timestep samplers) */
-    int steps;                  /* steps to run */
-    int step;                   /* step now, 0-based */
-    int stage;                  /* 0, or 1 in the second evaluation of a step */
+    schedule sched; /* sigma samplers: never Automatic */
+    int length;     /* n of the whole schedule, see schedule.h */
+    int first;      /* sigma samplers: index of the first sigma that is kept */
+    int steps;      /* steps to run; 0 for DDIM at a very small strength */
+    int step;       /* step now, 0-based */
+    int stage;      /* 0, or 1 in the second evaluation of a step */
     double start_latent,
         start_noise; /* x at the start = start_latent * latent + start_noise * noise */
 } sampler;
 
-/* `steps` and `t_enc` as job_steps gives them; txt2img: from_latent false. Fails (ERR_INVALID) when
- * nothing would run (steps 0): the caller has to treat that case. */
+/* `steps` and `t_enc` as job_steps gives them (0 <= t_enc < steps). txt2img: from_latent false,
+ * everything runs and t_enc is not read; x starts as noise alone. Fails (ERR_INVALID) when steps is
+ * 0: the input has to come back untouched, which is the caller's business.
+ *
+ * Sigma samplers run at least one step. DDIM makes one evaluation fewer than it has timesteps, so
+ * with t_enc 0 or 1 (and txt2img with one step) it makes none: sampler_next says "finished" at
+ * once, and the start, noise included, is the result. */
 int sampler_init(sampler *s, sampler_kind kind, schedule sched, int steps, int t_enc,
                  bool from_latent, err *e);
 
