@@ -116,7 +116,8 @@ typedef struct {
     tensor out, x;
 } resize_nearest_args;
 
-/* timestep_embedding: out [n,1,1,c]: cos then sin of t * 10000^(-i/(c/2)). */
+/* timestep_embedding: out [n,1,1,c]: cos then sin of t * 10000^(-i/(c/2)), the
+ * angle in fp32 as the models were trained. */
 typedef struct {
     tensor out;
     const double *t; /* host, n entries */
