@@ -6,7 +6,7 @@
 
 #include "worker/model/checkpoint.h"
 
-enum { MODEL_LEVELS_MAX = 8 };
+enum { MODEL_LEVELS_MAX = 8, MODEL_BLOCKS_MAX = 8 };
 
 typedef struct {
     /* UNet */
@@ -34,7 +34,8 @@ typedef struct {
 int model_config_read(model_config *c, const checkpoint *file, err *e);
 
 /* Calls `visit` for every tensor that the configuration implies, with its LDM name and shape (dims
- * 1, 2 or 4). model_config_read checks with it, the loaders and the test fixtures walk it. */
+ * 1, 2 or 4; dim is 1 beyond them). model_config_read checks with it, the test fixtures write with
+ * it. A network without levels (or layers) is left out. */
 typedef void model_config_visit(void *arg, const char *name, const int64_t *dim, int dims);
 void model_config_tensors(const model_config *c, model_config_visit *visit, void *arg);
 
