@@ -3,6 +3,7 @@
 #ifndef WORKER_IMAGE_IMAGE_H
 #define WORKER_IMAGE_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,11 +43,20 @@ int image_flatten(image *out, const image *in, const uint8_t background[3], err 
 int image_encode(uint8_t **bytes, size_t *size, const image *in, picture_format format, int quality,
                  const char *parameters, err *e);
 
-/* resize.c: Pillow's LANCZOS, bit-equal (two 8-bit passes, horizontal first, 22-bit coefficients).
- */
+/* resize.c: Pillow's LANCZOS, bit-equal to version 13 (two 8-bit passes, 22-bit coefficients). Grey
+ * or RGB; a picture with alpha is flattened first. */
 int image_resize(image *out, const image *in, int w, int h, err *e);
 
-/* fit.c: the web UI's resize modes; modes crop and fill give RGB. */
+/* The part of the picture resized to w x h that lies in `part`; the rest is never computed, so the
+ * cost is bounded by `in` and `part` however large w and h are. */
+typedef struct {
+    int x, y, w, h;
+} image_box;
+
+int image_resize_part(image *out, const image *in, int w, int h, image_box part, err *e);
+
+/* fit.c: the web UI's resize modes; modes crop and fill give RGB. Grey or RGB as for image_resize.
+ */
 int image_fit(image *out, const image *in, resize_mode mode, int w, int h, err *e);
 
 #endif

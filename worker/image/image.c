@@ -1,0 +1,25 @@
+/* The picture itself: one allocation of exactly w x h x channels bytes. */
+#include "worker/image/image.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int image_new(image *out, int w, int h, int channels, err *e)
+{
+    assert(w > 0 && h > 0 && (channels == 1 || channels == 3 || channels == 4));
+    *out = (image){.w = w, .h = h, .channels = channels};
+    out->px = calloc((size_t)w * (size_t)h, (size_t)channels);
+    if (!out->px) {
+        *out = (image){0};
+        return err_set(e, ERR_NO_MEMORY, "no memory for a picture of %d x %d pixels", w, h);
+    }
+    return 0;
+}
+
+void image_done(image *i)
+{
+    if (i) {
+        free(i->px);
+        *i = (image){0};
+    }
+}
