@@ -1,0 +1,67 @@
+/* Pictures for tests: see picture.h. */
+#include "tests/support/picture.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+uint8_t *picture_bytes(const char *file, size_t *size)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        perror(path);
+    assert(f);
+    fseek(f, 0, SEEK_END);
+    long end = ftell(f);
+    assert(end > 0);
+    rewind(f);
+    uint8_t *bytes = malloc((size_t)end);
+    assert(bytes);
+    *size = fread(bytes, 1, (size_t)end, f);
+    assert(*size == (size_t)end);
+    fclose(f);
+    return bytes;
+}
+
+image picture_golden(const char *file)
+{
+    size_t size;
+    uint8_t *bytes = picture_bytes(file, &size);
+    image i;
+    err e = {0};
+    int rc = image_decode(&i, bytes, size, &image_default_limits, &e);
+    if (rc)
+        fprintf(stderr, "%s: %s\n", file, e.text);
+    assert(!rc);
+    free(bytes);
+    return i;
+}
+
+image picture_pattern(int w, int h, int channels)
+{
+    image i;
+    err e = {0};
+    int rc = image_new(&i, w, h, channels, &e);
+    assert(!rc);
+    uint8_t *p = i.px;
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            for (int c = 0; c < channels; c++)
+                *p++ = (uint8_t)(((x / 5 + y / 3) % 2 ? 40 : 0) + x * (3 + c) + y * (7 - c));
+    return i;
+}
+
+int picture_difference(const image *a, const image *b)
+{
+    if (a->w != b->w || a->h != b->h || a->channels != b->channels)
+        return 256;
+    int most = 0;
+    size_t n = (size_t)a->w * (size_t)a->h * (size_t)a->channels;
+    for (size_t i = 0; i < n; i++) {
+        int d = abs(a->px[i] - b->px[i]);
+        most = d > most ? d : most;
+    }
+    return most;
+}

@@ -1,0 +1,19 @@
+/* Pictures for tests: files of tests/golden, and comparing what came out. */
+#ifndef TESTS_SUPPORT_PICTURE_H
+#define TESTS_SUPPORT_PICTURE_H
+
+#include "worker/image/image.h"
+
+/* The bytes of tests/golden/<file> (malloc'ed); fails the test when it cannot be read. */
+uint8_t *picture_bytes(const char *file, size_t *size);
+
+/* tests/golden/<file>, decoded; fails the test when it cannot be. */
+image picture_golden(const char *file);
+
+/* A deterministic picture with smooth and sharp parts. */
+image picture_pattern(int w, int h, int channels);
+
+/* The largest difference of any sample; 256 when size or channels differ. */
+int picture_difference(const image *a, const image *b);
+
+#endif
