@@ -21,23 +21,60 @@ checkpoint *golden_open(const char *file)
     return c;
 }
 
-float *golden_floats(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+static void *copy(const checkpoint *c, const char *type, int64_t dim[CHECKPOINT_DIMS],
+                  const char *format, va_list args)
 {
     char name[256];
-    va_list args;
-    va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
-    va_end(args);
     const checkpoint_tensor *t = checkpoint_find(c, name);
-    if (!t || t->type != F32)
-        fprintf(stderr, "golden tensor %s is missing or not F32\n", name);
-    assert(t && t->type == F32);
+    if (!t || strcmp(t->type_name, type))
+        fprintf(stderr, "golden tensor %s is missing or not %s\n", name, type);
+    assert(t && !strcmp(t->type_name, type));
     for (int i = 0; i < CHECKPOINT_DIMS; i++)
         dim[i] = i < t->dims ? t->dim[i] : 1;
-    float *x = malloc(t->bytes + 1);
+    void *x = malloc(t->bytes + 1);
     assert(x);
     memcpy(x, t->data, t->bytes);
     return x;
+}
+
+float *golden_floats(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    float *x = copy(c, "F32", dim, format, args);
+    va_end(args);
+    return x;
+}
+
+double *golden_doubles(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    double *x = copy(c, "F64", dim, format, args);
+    va_end(args);
+    return x;
+}
+
+int64_t *golden_wholes(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int64_t *x = copy(c, "I64", dim, format, args);
+    va_end(args);
+    return x;
+}
+
+json_t *golden_json(const char *file)
+{
+    char path[1024];
+    json_error_t e;
+    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    json_t *j = json_load_file(path, 0, &e);
+    if (!j)
+        fprintf(stderr, "%s: line %d: %s\n", path, e.line, e.text);
+    assert(j);
+    return j;
 }
 
 float *golden_nhwc(const float *x, int64_t n, int64_t c, int64_t h, int64_t w)

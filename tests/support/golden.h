@@ -2,6 +2,8 @@
 #ifndef TESTS_SUPPORT_GOLDEN_H
 #define TESTS_SUPPORT_GOLDEN_H
 
+#include <jansson.h>
+
 #include "worker/model/checkpoint.h"
 
 /* Opens tests/golden/<file>; fails the test when it cannot. */
@@ -11,6 +13,14 @@ checkpoint *golden_open(const char *file);
  * with ones at the end). Fails the test when it is missing. */
 float *golden_floats(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same for tensors of doubles (F64) and of whole numbers (I64). */
+double *golden_doubles(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int64_t *golden_wholes(const checkpoint *c, int64_t dim[CHECKPOINT_DIMS], const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* tests/golden/<file>, parsed; the caller decrefs. Fails the test when it cannot. */
+json_t *golden_json(const char *file);
 
 /* NCHW -> NHWC in place of a new array (malloc'ed). */
 float *golden_nhwc(const float *x, int64_t n, int64_t c, int64_t h, int64_t w);
