@@ -1,0 +1,66 @@
+/* Layers: see layers.h. */
+#include "worker/model/layers.h"
+
+#include <assert.h>
+
+tensor layer_result(dev *d, tensor *out, int64_t n, int64_t h, int64_t w, int64_t c)
+{
+    return out ? *out : dev_tensor(d, F32, n, h, w, c);
+}
+
+tensor layer_conv(dev *d, tensor *out, tensor x, const conv *c, conv2d_options o)
+{
+    o.bias = c->bias;
+    o.stride = c->stride;
+    return op_conv2d(d, out, x, &c->w, o);
+}
+
+tensor layer_linear(dev *d, tensor *out, tensor x, const conv *c, conv2d_options o)
+{
+    o.bias = c->bias;
+    return op_linear(d, out, x, &c->w, o);
+}
+
+tensor layer_group_norm(dev *d, tensor *out, tensor x, const norm *n, group_norm_options o)
+{
+    return op_group_norm(d, out, x, n->scale, n->shift, o);
+}
+
+tensor layer_norm(dev *d, tensor *out, tensor x, const norm *n)
+{
+    return op_layer_norm(d, out, x, n->scale, n->shift, 1e-5);
+}
+
+tensor layer_upsample(dev *d, tensor *out, tensor x, const conv *c)
+{
+    int64_t n = x.dim[0], h = 2 * x.dim[1], w = 2 * x.dim[2];
+    tensor y = layer_result(d, out, n, h, w, c->w.out);
+    size_t mark = dev_mark(d);
+    tensor big = op_resize_nearest(d, NEW, x, h, w); /* [n,2h,2w,c] */
+    layer_conv(d, &y, big, c, (conv2d_options){0});  /* [n,2h,2w,o] */
+    dev_release(d, mark);
+    return y;
+}
+
+void pair_want(pair *p, int64_t count)
+{
+    if (count > p->most[p->turn])
+        p->most[p->turn] = count;
+    p->turn ^= 1;
+}
+
+void pair_open(dev *d, pair *p)
+{
+    for (int i = 0; i < 2; i++)
+        if (p->most[i])
+            p->slot[i] = dev_tensor(d, F32, 1, 1, 1, p->most[i]);
+    p->turn = 0;
+}
+
+tensor pair_next(pair *p, int64_t n, int64_t h, int64_t w, int64_t c)
+{
+    int i = p->turn;
+    p->turn ^= 1;
+    assert(n * h * w * c <= p->most[i]);
+    return tensor_reshape(p->slot[i], n, h, w, c);
+}

@@ -1,0 +1,201 @@
+/* Parameters: see params.h. The one idea: a tensor goes from the mapped file into the arena exactly
+ * once, in the form the kernels read, and its pages of the file are let go at once, so that loading
+ * never holds a model twice. The first problem is kept in p->e; later calls return empty values. */
+#include "worker/model/params.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/half.h"
+
+enum { NAME_BYTES = 256, SHAPE_BYTES = 96 };
+
+static bool failed(const params *p)
+{
+    return p->e->code != ERR_OK;
+}
+
+/* Device trouble becomes the error of the load. */
+static void check_device(params *p, const char *name)
+{
+    if (p->d->status == DEV_OK)
+        return;
+    err_code code = p->d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
+                    : p->d->status == DEV_STOPPED ? ERR_CANCELLED
+                                                  : ERR_DEVICE;
+    err_set(p->e, code, "%s: %s", name, p->d->error);
+}
+
+/* "F16 [320, 4, 3, 3]" */
+static const char *describe(const checkpoint_tensor *t, char text[SHAPE_BYTES])
+{
+    int used = snprintf(text, SHAPE_BYTES, "%s [", t->type_name);
+    for (int i = 0; i < t->dims && used < SHAPE_BYTES; i++)
+        used += snprintf(text + used, (size_t)(SHAPE_BYTES - used), "%s%lld", i ? ", " : "",
+                         (long long)t->dim[i]);
+    if (used < SHAPE_BYTES)
+        snprintf(text + used, (size_t)(SHAPE_BYTES - used), "]");
+    return text;
+}
+
+static void refuse(params *p, const checkpoint_tensor *t, const char *expected)
+{
+    char text[SHAPE_BYTES];
+    err_set(p->e, ERR_INVALID, "%s: tensor %s is %s, expected %s", checkpoint_path(p->file),
+            t->name, describe(t, text), expected);
+}
+
+/* The tensor "<prefix><suffix>"; NULL when it is absent, which is an error if it is required. */
+static const checkpoint_tensor *find(params *p, const char *prefix, const char *suffix,
+                                     bool required)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s", prefix, suffix);
+    const checkpoint_tensor *t = checkpoint_find(p->file, name);
+    if (!t && required)
+        err_set(p->e, ERR_INVALID, "%s: tensor %s is missing", checkpoint_path(p->file), name);
+    return t;
+}
+
+static bool is_real(dtype type)
+{
+    return type == F32 || type == F16 || type == BF16;
+}
+
+/* A tensor of the arena; no data on a dry device. */
+static tensor take(params *p, dtype type, int64_t rows, int64_t c)
+{
+    tensor v = tensor_of(NULL, type, 1, 1, rows, c);
+    bool ok;
+    v.data = arena_take(p->to, tensor_bytes(v), &ok);
+    if (!ok)
+        err_set(p->e, ERR_NO_MEMORY, "%s: the weights need more than the %zu bytes kept for them",
+                checkpoint_path(p->file), p->to->capacity);
+    return v;
+}
+
+/* `data` holds t in the type of `to`. */
+static void upload(params *p, tensor to, const checkpoint_tensor *t, const void *data)
+{
+    if (p->d->options.dry || failed(p))
+        return;
+    dev_upload(p->d, to, data);
+    check_device(p, t->name);
+    checkpoint_release(p->file, t);
+}
+
+/* The tensor as F32, whatever the file has. */
+static tensor take_floats(params *p, const checkpoint_tensor *t, int64_t rows, int64_t c)
+{
+    tensor v = take(p, F32, rows, c);
+    if (t->type == F32 || p->d->options.dry || failed(p)) {
+        upload(p, v, t, t->data);
+        return v;
+    }
+    float *wide = malloc(tensor_bytes(v));
+    if (!wide) {
+        err_set(p->e, ERR_NO_MEMORY, "%s: no memory to convert tensor %s", checkpoint_path(p->file),
+                t->name);
+        return v;
+    }
+    for (int64_t i = 0; i < rows * c; i++)
+        wide[i] = load_float(t->data, t->type, i);
+    upload(p, v, t, wide);
+    free(wide);
+    return v;
+}
+
+/* A vector of `c` numbers; c 0: of any length. */
+static tensor take_vector(params *p, const checkpoint_tensor *t, int64_t c)
+{
+    if (t->dims != 1 || !is_real(t->type) || t->dim[0] < 1 || (c && t->dim[0] != c)) {
+        char expected[64] = "a vector of F32, F16 or BF16";
+        if (c)
+            snprintf(expected, sizeof expected, "%lld values of F32, F16 or BF16", (long long)c);
+        refuse(p, t, expected);
+        return (tensor){0};
+    }
+    return take_floats(p, t, 1, t->dim[0]);
+}
+
+static bool is_convolution(const checkpoint_tensor *t)
+{
+    bool square = t->dims == 2 ||
+                  (t->dims == 4 && t->dim[2] == t->dim[3] && (t->dim[2] == 1 || t->dim[2] == 3));
+    return square && is_real(t->type) && t->dim[0] > 0 && t->dim[1] > 0;
+}
+
+static conv load_conv(params *p, int stride, const char *prefix)
+{
+    conv c = {.stride = stride};
+    const checkpoint_tensor *t = failed(p) ? NULL : find(p, prefix, ".weight", true);
+    if (!t)
+        return c;
+    if (!is_convolution(t)) {
+        refuse(p, t, "[out, in], [out, in, 1, 1] or [out, in, 3, 3] of F32, F16 or BF16");
+        return c;
+    }
+    c.w = (weight){.out = t->dim[0], .in = t->dim[1], .k = t->dims == 4 ? (int)t->dim[2] : 1};
+    op_pack(p->d, &c.w, p->to, t->data, t->type, stride);
+    check_device(p, t->name);
+    checkpoint_release(p->file, t);
+
+    const checkpoint_tensor *bias = failed(p) ? NULL : find(p, prefix, ".bias", false);
+    if (bias)
+        c.bias = take_vector(p, bias, c.w.out);
+    return c;
+}
+
+/* The name that a caller's format and arguments make. */
+#define FORMAT_NAME(name, format)                                                                  \
+    char name[NAME_BYTES];                                                                         \
+    do {                                                                                           \
+        va_list args;                                                                              \
+        va_start(args, format);                                                                    \
+        vsnprintf(name, sizeof name, format, args);                                                \
+        va_end(args);                                                                              \
+    } while (0)
+
+conv params_conv(params *p, int stride, const char *format, ...)
+{
+    FORMAT_NAME(prefix, format);
+    return load_conv(p, stride, prefix);
+}
+
+conv params_linear(params *p, const char *format, ...)
+{
+    FORMAT_NAME(prefix, format);
+    return load_conv(p, 1, prefix);
+}
+
+norm params_norm(params *p, const char *format, ...)
+{
+    FORMAT_NAME(prefix, format);
+    norm n = {0};
+    const checkpoint_tensor *scale = failed(p) ? NULL : find(p, prefix, ".weight", true);
+    const checkpoint_tensor *shift = failed(p) ? NULL : find(p, prefix, ".bias", true);
+    if (!scale || !shift)
+        return n;
+    n.scale = take_vector(p, scale, 0);
+    if (!failed(p))
+        n.shift = take_vector(p, shift, n.scale.dim[3]);
+    return n;
+}
+
+tensor params_table(params *p, bool as_f32, const char *format, ...)
+{
+    FORMAT_NAME(name, format);
+    const checkpoint_tensor *t = failed(p) ? NULL : find(p, name, "", true);
+    if (!t)
+        return (tensor){0};
+    if (t->dims != 2 || !is_real(t->type) || t->dim[0] < 1 || t->dim[1] < 1) {
+        refuse(p, t, "a table [rows, width] of F32, F16 or BF16");
+        return (tensor){0};
+    }
+    if (as_f32)
+        return take_floats(p, t, t->dim[0], t->dim[1]);
+    tensor v = take(p, t->type, t->dim[0], t->dim[1]);
+    upload(p, v, t, t->data);
+    return v;
+}

@@ -1,0 +1,72 @@
+/* Spatial transformer: see transformer.h. */
+#include "worker/model/transformer.h"
+
+enum { CHANNELS_A_HEAD = 64 };
+
+static void load_attention(attention_layers *a, params *p, const char *prefix, const char *name)
+{
+    a->q = params_linear(p, "%s.transformer_blocks.0.%s.to_q", prefix, name);
+    a->k = params_linear(p, "%s.transformer_blocks.0.%s.to_k", prefix, name);
+    a->v = params_linear(p, "%s.transformer_blocks.0.%s.to_v", prefix, name);
+    a->out = params_linear(p, "%s.transformer_blocks.0.%s.to_out.0", prefix, name);
+}
+
+void transformer_load(transformer *b, params *p, int heads, const char *prefix)
+{
+    *b = (transformer){0};
+    b->norm = params_norm(p, "%s.norm", prefix);
+    b->proj_in = params_linear(p, "%s.proj_in", prefix);
+    b->norm1 = params_norm(p, "%s.transformer_blocks.0.norm1", prefix);
+    load_attention(&b->self, p, prefix, "attn1");
+    b->norm2 = params_norm(p, "%s.transformer_blocks.0.norm2", prefix);
+    load_attention(&b->cross, p, prefix, "attn2");
+    b->norm3 = params_norm(p, "%s.transformer_blocks.0.norm3", prefix);
+    b->ff_in = params_linear(p, "%s.transformer_blocks.0.ff.net.0.proj", prefix);
+    b->ff_out = params_linear(p, "%s.transformer_blocks.0.ff.net.2", prefix);
+    b->proj_out = params_linear(p, "%s.proj_out", prefix);
+    b->heads = heads ? heads : (int)(b->proj_in.w.out / CHANNELS_A_HEAD);
+}
+
+/* y += out(attention(q(a), k(source), v(source))); a is used up. */
+static void attend(dev *d, const attention_layers *l, tensor y, tensor a, tensor source, int heads,
+                   const int32_t *tokens)
+{
+    size_t mark = dev_mark(d);
+    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0});      /* [n,1,t,c] */
+    tensor k = layer_linear(d, NEW, source, &l->k, (conv2d_options){0}); /* [n,1,tk,c] */
+    tensor v = layer_linear(d, NEW, source, &l->v, (conv2d_options){0}); /* [n,1,tk,c] */
+    op_attention(d, &a, q, k, v, heads, false, tokens);                  /* [n,1,t,c] */
+    layer_linear(d, &y, a, &l->out, (conv2d_options){.residual = y});    /* [n,1,t,c] */
+    dev_release(d, mark);
+}
+
+/* y += ff_out(geglu(ff_in(a))) */
+static void feed_forward(dev *d, const transformer *b, tensor y, tensor a)
+{
+    size_t mark = dev_mark(d);
+    tensor wide = layer_linear(d, NEW, a, &b->ff_in, (conv2d_options){0}); /* [n,1,t,8c] */
+    tensor gated = op_geglu(d, NEW, wide);                                 /* [n,1,t,4c] */
+    layer_linear(d, &y, gated, &b->ff_out, (conv2d_options){.residual = y});
+    dev_release(d, mark);
+}
+
+void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
+                         const int32_t *tokens)
+{
+    int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3], t = h * w;
+    size_t mark = dev_mark(d);
+    tensor y = dev_tensor(d, F32, n, 1, t, c);
+    tensor a = dev_tensor(d, F32, n, 1, t, c);
+    tensor pixels = tensor_reshape(a, n, h, w, c), xt = tensor_reshape(x, n, 1, t, c);
+
+    layer_group_norm(d, &pixels, x, &b->norm, (group_norm_options){.eps = 1e-6}); /* [n,h,w,c] */
+    layer_linear(d, &y, a, &b->proj_in, (conv2d_options){0});                     /* [n,1,t,c] */
+    layer_norm(d, &a, y, &b->norm1);
+    attend(d, &b->self, y, a, a, b->heads, NULL);
+    layer_norm(d, &a, y, &b->norm2);
+    attend(d, &b->cross, y, a, context, b->heads, tokens);
+    layer_norm(d, &a, y, &b->norm3);
+    feed_forward(d, b, y, a);
+    layer_linear(d, &xt, y, &b->proj_out, (conv2d_options){.residual = xt}); /* [n,1,t,c] */
+    dev_release(d, mark);
+}
