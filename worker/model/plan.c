@@ -1,0 +1,96 @@
+/* Plans: see plan.h. Nothing is estimated: the walks are the forward passes themselves. */
+#include "worker/model/plan.h"
+
+/* What the process has beside weights and scratch: code of the kernels, tables, stacks, heap. */
+static const int64_t PROCESS_BYTES = (int64_t)48 << 20;
+
+static const int winograd_choices[] = {1 << 20, 640, 0}; /* input channels */
+
+static void begin(dev *d)
+{
+    dev_clear(d);
+    dev_reset_peak(d);
+}
+
+static model_cost end(dev *d, size_t mark, model_costs *all)
+{
+    model_cost c = {.scratch = d->counters.scratch_peak, .flops = d->counters.flops};
+    dev_release(d, mark);
+    if (c.scratch > all->peak)
+        all->peak = c.scratch;
+    return c;
+}
+
+model_costs model_measure(dev *dry, const model *m, int width, int height, int rows, int tokens)
+{
+    const model_config *c = &m->config;
+    int64_t h = height / c->factor, w = width / c->factor;
+    size_t mark = dev_mark(dry);
+    model_costs all = {0};
+
+    begin(dry);
+    clip_encode(dry, NEW, &m->text, NULL, 1, 1);
+    all.text = end(dry, mark, &all);
+
+    begin(dry);
+    vae_encode(dry, NEW, m->vae, dev_tensor(dry, F32, 1, height, width, 3));
+    all.encode = end(dry, mark, &all);
+
+    begin(dry);
+    tensor x = dev_tensor(dry, F32, rows, h, w, c->in_channels);
+    tensor context = dev_tensor(dry, F32, rows, 1, tokens, c->context);
+    unet_forward(dry, NEW, m->unet, x, NULL, context, NULL);
+    all.step = end(dry, mark, &all);
+
+    begin(dry);
+    vae_decode(dry, NEW, m->vae, dev_tensor(dry, F32, 1, h, w, c->latent_channels));
+    all.decode = end(dry, mark, &all);
+    return all;
+}
+
+/* What the model takes on a device with these options. */
+static int try_options(model_plan_result *r, const dev_options *options, const char *path,
+                       int width, int height, int rows, err *e)
+{
+    char why[256];
+    dev_options dry = *options;
+    dry.dry = true;
+    model *m = NULL;
+    dev *d = dev_new(&dry, why);
+    if (!d)
+        return err_set(e, ERR_DEVICE, "%s: %s", path, why);
+    m = model_load(d, path, e);
+    if (!m)
+        goto out;
+    if (width % m->config.factor || height % m->config.factor) {
+        err_set(e, ERR_INVALID, "size is %dx%d, expected multiples of %d", width, height,
+                m->config.factor);
+        goto out;
+    }
+    r->weights = m->weights.peak;
+    r->costs = model_measure(d, m, width, height, rows, m->config.positions);
+out:
+    model_free(&m);
+    dev_free(&d);
+    return e->code;
+}
+
+int model_plan(dev_options *options, const char *path, int64_t budget, int width, int height,
+               int rows, model_plan_result *result, err *e)
+{
+    err local = {0};
+    if (!e)
+        e = &local;
+    int64_t needed = 0;
+    for (size_t i = 0; i < sizeof winograd_choices / sizeof *winograd_choices; i++) {
+        options->winograd_most = winograd_choices[i];
+        if (try_options(result, options, path, width, height, rows, e) != ERR_OK)
+            return e->code;
+        needed = (int64_t)(result->weights + result->costs.peak) + PROCESS_BYTES;
+        if (budget == 0 || needed <= budget)
+            return ERR_OK;
+    }
+    return err_set(e, ERR_NO_MEMORY,
+                   "%s: needs %lld MiB for one %dx%d picture, the memory budget is %lld MiB", path,
+                   (long long)(needed >> 20), width, height, (long long)(budget >> 20));
+}

@@ -1,0 +1,39 @@
+/* What a model and a picture will take, known before either is loaded or started: dry walks give
+ * the bytes and the FLOPs, and the memory budget chooses the packing of the weights. */
+#ifndef WORKER_MODEL_PLAN_H
+#define WORKER_MODEL_PLAN_H
+
+#include "worker/model/model.h"
+
+/* One network call: scratch at its peak, and multiplies and adds counted as two. */
+typedef struct {
+    size_t scratch;
+    double flops;
+} model_cost;
+
+typedef struct {
+    model_cost text;   /* one chunk of 77 tokens */
+    model_cost encode; /* one picture */
+    model_cost step;   /* UNet with `rows` rows of `tokens` tokens */
+    model_cost decode; /* one picture */
+    size_t peak;       /* the largest scratch of the four */
+} model_costs;
+
+/* Walks the networks of `m` on a dry device of the same options: width and height in pixels,
+ * multiples of the autoencoder's factor; rows of the UNet (two a picture with CFG), tokens of the
+ * context. */
+model_costs model_measure(dev *dry, const model *m, int width, int height, int rows, int tokens);
+
+typedef struct {
+    size_t weights; /* bytes */
+    model_costs costs;
+} model_plan_result;
+
+/* Sets options->winograd_most to the largest of three choices (every 3x3 convolution, those up to
+ * 640 input channels, none) whose weights fit `budget` bytes (0: no limit) together with the
+ * scratch of a width x height picture with `rows` UNet rows and what a process takes anyway.
+ * ERR_NO_MEMORY when none fits, saying what the smallest needs; errors of model_load. */
+int model_plan(dev_options *options, const char *path, int64_t budget, int width, int height,
+               int rows, model_plan_result *result, err *e);
+
+#endif
