@@ -264,7 +264,7 @@ static int run_known(sampler s, bool exact)
     double value[TERM_COUNT] = {0};
     value[TERM_X] = s.start_latent * picture + s.start_noise * -1.3;
     sampler_eval e;
-    int evaluations = 0;
+    int evaluations = 0, draws = 0;
     while (sampler_next(&s, &e)) {
         assert_true(e.timestep >= 0 && e.timestep <= 999 && e.sigma > 0 && e.sigma < 15);
         assert_int_equal(sampler_evaluations_done(&s), evaluations);
@@ -291,10 +291,12 @@ static int run_known(sampler s, bool exact)
             if (u.stored[j])
                 value[TERM_HISTORY + j] = history[j];
         value[TERM_X] = x;
+        draws += u.noise;
         evaluations++;
     }
     if (exact)
         assert_true(fabs(value[TERM_X] - picture) < tolerance);
+    assert_int_equal(draws, catalog_sampler(s.kind)->ancestral ? s.steps - 1 : 0);
     assert_int_equal(sampler_evaluations(&s), evaluations);
     assert_int_equal(sampler_evaluations_done(&s), evaluations);
     return evaluations;
