@@ -14,6 +14,8 @@
 
 #include <jerror.h>
 
+#include "proto/exif.h"
+
 /* A progressive picture may be sent in any number of scans, each as dear as a picture of its own;
  * encoders make some 10. */
 enum { SCANS_MAX = 100 };
@@ -66,6 +68,16 @@ static int keep_profile(j_decompress_ptr jpeg, decoded *out, err *e)
     return rc;
 }
 
+static void read_orientation(j_decompress_ptr jpeg, decoded *out)
+{
+    for (jpeg_saved_marker_ptr m = jpeg->marker_list; m; m = m->next)
+        if (m->marker == JPEG_APP0 + 1 && m->data_length >= EXIF_PREFIX_BYTES &&
+            !memcmp(m->data, exif_prefix, EXIF_PREFIX_BYTES)) {
+            out->orientation = exif_orientation(m->data, m->data_length);
+            return;
+        }
+}
+
 static void set_colours(j_decompress_ptr jpeg, decoded *out)
 {
     bool inks = jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK;
@@ -96,6 +108,7 @@ static int read_picture(j_decompress_ptr jpeg, jpeg_reading *r, decoded *out)
         rc = keep_profile(jpeg, out, r->e);
     if (rc)
         return rc;
+    read_orientation(jpeg, out);
     set_colours(jpeg, out);
     jpeg_start_decompress(jpeg);
     rc = image_new(&out->picture, (int)jpeg->output_width, (int)jpeg->output_height,

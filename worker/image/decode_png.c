@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "proto/exif.h"
+
 typedef struct {
     decoded *out;
     const uint8_t *bytes;
@@ -68,6 +70,14 @@ static void keep_profile(png_structp png, png_infop info, png_source *s)
         s->rc = decoded_keep_profile(s->out, profile, size, s->e);
 }
 
+static void read_orientation(png_structp png, png_infop info, decoded *out)
+{
+    png_bytep block;
+    png_uint_32 size;
+    if (png_get_eXIf_1(png, info, &size, &block))
+        out->orientation = exif_orientation(block, size);
+}
+
 static void read_picture(png_structp png, png_infop info, png_source *s)
 {
     png_read_info(png, info);
@@ -89,6 +99,7 @@ static void read_picture(png_structp png, png_infop info, png_source *s)
         for (int y = 0; y < h; y++)
             png_read_row(png, s->out->picture.px + (size_t)y * stride, NULL);
     png_read_end(png, info);
+    read_orientation(png, info, s->out); /* at the end: the chunk may follow the picture */
 }
 
 static void guarded(png_structp png, png_infop info, png_source *s)

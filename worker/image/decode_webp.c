@@ -5,6 +5,8 @@
 #include <webp/decode.h>
 #include <webp/demux.h>
 
+#include "proto/exif.h"
+
 static int keep_profile(decoded *out, const WebPDemuxer *file, err *e)
 {
     WebPChunkIterator chunk;
@@ -13,6 +15,14 @@ static int keep_profile(decoded *out, const WebPDemuxer *file, err *e)
         rc = decoded_keep_profile(out, chunk.chunk.bytes, chunk.chunk.size, e);
     WebPDemuxReleaseChunkIterator(&chunk);
     return rc;
+}
+
+static void read_orientation(decoded *out, const WebPDemuxer *file)
+{
+    WebPChunkIterator chunk;
+    if (WebPDemuxGetChunk(file, "EXIF", 1, &chunk))
+        out->orientation = exif_orientation(chunk.chunk.bytes, chunk.chunk.size);
+    WebPDemuxReleaseChunkIterator(&chunk);
 }
 
 static int read_frame(image *picture, const WebPIterator *frame, int w, int h, err *e)
@@ -49,6 +59,7 @@ int decode_webp(decoded *out, const uint8_t *bytes, size_t size, const image_lim
         goto out;
     }
     out->samples = SAMPLES_RGB;
+    read_orientation(out, file);
     rc = keep_profile(out, file, e);
     if (!rc)
         rc = read_frame(&out->picture, &frame, (int)w, (int)h, e);

@@ -39,7 +39,10 @@ int image_decode(image *out, const uint8_t *bytes, size_t size, const image_limi
 int image_flatten(image *out, const image *in, const uint8_t background[3], err *e);
 
 /* encode.c: `parameters` (UTF-8, may be NULL) goes into tEXt/iTXt of a PNG, into EXIF UserComment
- * of JPEG and WebP. quality as in job.h. *bytes is malloc'ed. Same input, same bytes. */
+ * of JPEG and WebP. quality as in job.h. *bytes is malloc'ed. Same input, same bytes.
+ * ERR_TOO_LARGE when the format cannot hold it: sides (JPEG 65500, WebP 16383 pixels), or a text of
+ * more than about 32,000 characters in a JPEG; nothing is cut, the caller takes PNG instead.
+ * ERR_INVALID for alpha in a JPEG, and for text that is not UTF-8. */
 int image_encode(uint8_t **bytes, size_t *size, const image *in, picture_format format, int quality,
                  const char *parameters, err *e);
 
