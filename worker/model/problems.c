@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ENTRY_MAX = 200, PATH_SHOWN = 140 };
+enum { ENTRY_MOST = 200, PATH_SHOWN = 140, COUNT_MOST = 24 /* "; and 4294967295 more" */ };
 
 bool problems_add(problems *p, err_code code, const char *format, ...)
 {
-    char entry[ENTRY_MAX];
+    char entry[ENTRY_MOST];
     va_list args;
     va_start(args, format);
     vsnprintf(entry, sizeof entry, format, args);
@@ -21,10 +21,10 @@ bool problems_add(problems *p, err_code code, const char *format, ...)
     if (p->code == ERR_OK)
         p->code = code;
     p->count++;
-    size_t need = strlen(entry) + (p->used ? 2 : 0);
-    if (p->listed + 1 == p->count && p->used + need < sizeof p->text) {
-        p->used += (size_t)sprintf(p->text + p->used, "%s%s", p->used ? "; " : "", entry);
-        p->listed++;
+    size_t size = strlen(entry) + 1;
+    if (size <= sizeof p->text - p->used) {
+        memcpy(p->text + p->used, entry, size);
+        p->used += size;
     }
     return false;
 }
@@ -45,10 +45,16 @@ int problems_report(const problems *p, const char *path, err *e)
 {
     if (p->code == ERR_OK)
         return 0;
-    const char *end = path_end(path);
-    const char *cut = end == path ? "" : "...";
-    if (p->listed < p->count)
-        return err_set(e, p->code, "%s%s: %s; and %u more", cut, end, p->text,
-                       p->count - p->listed);
-    return err_set(e, p->code, "%s%s: %s", cut, end, p->text);
+    char text[sizeof e->text];
+    const char *shown = path_end(path), *entry = p->text, *between = ": ";
+    int used = snprintf(text, sizeof text, "%s%s", shown == path ? "" : "...", shown);
+    unsigned listed = 0;
+    for (; entry < p->text + p->used; entry += strlen(entry) + 1, listed++, between = "; ") {
+        if ((size_t)used + strlen(entry) + COUNT_MOST + 2 > sizeof text)
+            break;
+        used += sprintf(text + used, "%s%s", between, entry);
+    }
+    if (listed < p->count)
+        sprintf(text + used, "%sand %u more", between, p->count - listed);
+    return err_set(e, p->code, "%s", text);
 }

@@ -8,11 +8,10 @@
 #include "proto/err.h"
 
 typedef struct {
-    err_code code;   /* of the first problem; ERR_OK: none */
-    char text[320];  /* as many problems as fit, whole ones only */
-    size_t used;     /* bytes of text */
-    unsigned listed; /* problems in text */
-    unsigned count;  /* problems found */
+    err_code code;  /* of the first problem; ERR_OK: none */
+    char text[480]; /* the first ones, each with its final 0 */
+    size_t used;    /* bytes of text */
+    unsigned count; /* problems found */
 } problems;
 
 /* Adds one. Names from a file may be given as they are: what a terminal could mistake for a command
