@@ -13,12 +13,13 @@
  *     overpaint_job_free(&j);
  *     overpaint_close(&o);
  *
- * Threads: a handle belongs to one thread at a time; different handles are independent. A handle keeps
- * one connection. When the broker restarts, jobs submitted through a handle and not yet finished are
- * submitted again under the same id while the handle is being used (wait or poll).
+ * Threads: a handle belongs to one thread at a time; different handles are independent. A handle
+ * keeps one connection. When the broker restarts, jobs submitted through a handle and not yet
+ * finished are submitted again under the same id while the handle is being used (wait or poll).
  *
- * Errors: functions return 0 or a negative code; overpaint_error gives the sentence, overpaint_code_name
- * the code's stable name. Text results live until the next call with the same handle. */
+ * Errors: functions return 0 or a negative code; overpaint_error gives the sentence,
+ * overpaint_code_name the code's stable name. Text results live until the next call with the same
+ * handle. */
 #ifndef OVERPAINT_CLIENT_H
 #define OVERPAINT_CLIENT_H
 
@@ -52,25 +53,26 @@ typedef struct {
     overpaint_state state;
     unsigned position; /* jobs ahead in the queue */
     unsigned evaluations_done, evaluations, steps_done, steps;
-    double eta_seconds;          /* negative: not known */
+    double eta_seconds;           /* negative: not known */
     const unsigned char *preview; /* a PNG file, or NULL */
     size_t preview_size;
 } overpaint_progress;
 
 typedef void overpaint_on_progress(void *arg, const overpaint_progress *p);
 
-/* Connects to `endpoint` (NULL: OVERPAINT_ENDPOINT is not read here; the default path) as `name` (NULL:
- * host and process). Waits up to 2 s for the broker's welcome. On failure a handle is returned whose
- * overpaint_error says why and on which every call fails; NULL only without memory. */
+/* Connects to `endpoint` (NULL: OVERPAINT_ENDPOINT is not read here; the default path) as `name`
+ * (NULL: host and process). Waits up to 2 s for the broker's welcome. On failure a handle is
+ * returned whose overpaint_error says why and on which every call fails; NULL only without memory.
+ */
 OVERPAINT_API overpaint *overpaint_open(const char *endpoint, const char *name);
 OVERPAINT_API void overpaint_close(overpaint **o);
 OVERPAINT_API const char *overpaint_error(const overpaint *o); /* "" when the last call succeeded */
 OVERPAINT_API int overpaint_error_code(const overpaint *o);
 OVERPAINT_API const char *overpaint_code_name(int code);
 
-/* A job by task name ("txt2img", "img2img", "noop", …) with every default; settings by the names of the
- * command line without dashes and with underscores: "cfg_scale", "seed" … `overpaint_job_set` fails on
- * unknown names and values that do not parse; ranges are checked at submit. */
+/* A job by task name ("txt2img", "img2img", "noop", …) with every default; settings by the names of
+ * the command line without dashes and with underscores: "cfg_scale", "seed" … `overpaint_job_set`
+ * fails on unknown names and values that do not parse; ranges are checked at submit. */
 OVERPAINT_API overpaint_job *overpaint_job_new(const char *task);
 OVERPAINT_API void overpaint_job_free(overpaint_job **j);
 OVERPAINT_API int overpaint_job_set(overpaint_job *j, const char *name, const char *value);
@@ -85,8 +87,8 @@ OVERPAINT_API int overpaint_submit(overpaint *o, const overpaint_job *j, overpai
 /* Called from wait and poll for every progress message of any job of this handle. */
 OVERPAINT_API void overpaint_set_progress(overpaint *o, overpaint_on_progress *callback, void *arg);
 
-/* Waits until the job has ended; timeout_ms < 0: for ever. 0: finished; otherwise the job's own error or
- * the timeout's. A job of an earlier handle is found by its id. */
+/* Waits until the job has ended; timeout_ms < 0: for ever. 0: finished; otherwise the job's own
+ * error or the timeout's. A job of an earlier handle is found by its id. */
 OVERPAINT_API int overpaint_wait(overpaint *o, const overpaint_id *id, int timeout_ms);
 /* Handles what has arrived and returns after at most timeout_ms; for event loops. */
 OVERPAINT_API int overpaint_poll(overpaint *o, int timeout_ms);
@@ -95,10 +97,13 @@ OVERPAINT_API int overpaint_poll(overpaint *o, int timeout_ms);
 OVERPAINT_API unsigned overpaint_pictures(overpaint *o, const overpaint_id *id);
 OVERPAINT_API const unsigned char *overpaint_picture(overpaint *o, const overpaint_id *id,
                                                      unsigned index, size_t *size);
-OVERPAINT_API const char *overpaint_picture_info(overpaint *o, const overpaint_id *id, unsigned index);
+OVERPAINT_API const char *overpaint_picture_info(overpaint *o, const overpaint_id *id,
+                                                 unsigned index);
 OVERPAINT_API int64_t overpaint_picture_seed(overpaint *o, const overpaint_id *id, unsigned index);
-OVERPAINT_API int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index, const char *path);
-OVERPAINT_API void overpaint_forget(overpaint *o, const overpaint_id *id); /* acknowledges to the broker */
+OVERPAINT_API int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index,
+                                 const char *path);
+OVERPAINT_API void overpaint_forget(overpaint *o,
+                                    const overpaint_id *id); /* acknowledges to the broker */
 
 OVERPAINT_API int overpaint_cancel(overpaint *o, const overpaint_id *id);
 /* The service (id NULL) or one job as a JSON text, see README. */
