@@ -1,6 +1,7 @@
 /* The one validator: see job_check in job.h. Ranges are rows of two tables; what belongs together
- * is one small function a rule. Nothing is trusted: an enum may hold any number a peer sent. No
- * message repeats text from outside, so every message is plain ASCII. */
+ * is one small function a rule. Nothing is trusted: an enum may hold any number a peer sent.
+ * Messages repeat no name or path from outside; only prompt_check shows an excerpt, of checked
+ * UTF-8. */
 #include "proto/job.h"
 
 #include <assert.h>

@@ -185,6 +185,7 @@ static void hostile_lines(void **state)
         {"--scale|1e999", "\"1e999\"", "a number"},
         {"--memory-budget|1048575", "\"1048575\"", "1M to 1T"},
         {"--memory-budget|2T", "\"2T\"", "1M to 1T"},
+        {"--memory-budget|8388608T", "\"8388608T\"", "1M to 1T"}, /* 2^63 */
         {"--memory-budget|9999999999T", "\"9999999999T\"", "1M to 1T"},
         {"--memory-budget|-5M", "\"-5M\"", "1M to 1T"},
         {"--memory-budget|1.5", "\"1.5\"", "1M to 1T"},
