@@ -20,6 +20,8 @@ typedef struct {
     const char *backend; /* "ref" or "cpu" */
     int ordinal;         /* cpu:1 is another engine with its own threads */
     int threads;         /* 0: one per processor this process may use */
+    const char *isa;     /* cpu: "avx2" goes no further than that, so that unlike machines form one
+                            device class; NULL: the best there is */
     int band_rows;       /* rows of output a convolution works on at once; 0: by shape. Same bits */
     int winograd_most;   /* 3x3 convolutions with at most this many input channels use F(4x4)
                             (4 times the weight memory); 0: none. Part of the device class */

@@ -13,15 +13,15 @@
 #include "kernels/dev.h"
 
 #define KERNELS(K)                                                                                 \
-    K(pack, FALL)                                                                                  \
-    K(conv2d, FALL)                                                                                \
-    K(group_norm, FALL)                                                                            \
-    K(layer_norm, FALL)                                                                            \
-    K(attention, FALL)                                                                             \
-    K(geglu, FALL)                                                                                 \
-    K(activate, FALL)                                                                              \
-    K(add, FALL)                                                                                   \
-    K(resize_nearest, FALL)                                                                        \
+    K(pack, HAVE)                                                                                  \
+    K(conv2d, HAVE)                                                                                \
+    K(group_norm, HAVE)                                                                            \
+    K(layer_norm, HAVE)                                                                            \
+    K(attention, HAVE)                                                                             \
+    K(geglu, HAVE)                                                                                 \
+    K(activate, HAVE)                                                                              \
+    K(add, HAVE)                                                                                   \
+    K(resize_nearest, HAVE)                                                                        \
     K(timestep_embedding, FALL)                                                                    \
     K(embed, FALL)                                                                                 \
     K(emphasis, FALL)                                                                              \
