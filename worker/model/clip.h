@@ -19,8 +19,8 @@ typedef struct {
 int clip_load(clip *c, const model_config *config, params *p);
 void clip_done(clip *c);
 
-/* ids [n][77] (host) -> [n,1,77,width]. clip_skip 1: the last layer; k: layer k from the end; then
- * the final layer norm. */
+/* ids [n][77] (host) -> [n,1,77,width]. clip_skip 1: the last layer; k: layer k from the end, at
+ * most the first one; then the final layer norm. On a dry device ids may be NULL. */
 tensor clip_encode(dev *d, tensor *out, const clip *c, const int32_t *ids, int64_t n,
                    int clip_skip);
 

@@ -4,7 +4,7 @@
 /* What the process has beside weights and scratch: code of the kernels, tables, stacks, heap. */
 static const int64_t PROCESS_BYTES = (int64_t)48 << 20;
 
-static const int winograd_choices[] = {1 << 20, 640, 0}; /* input channels */
+static const int winograd_choices[] = {1 << 20, 1280, 640, 320, 0}; /* input channels */
 
 static void begin(dev *d)
 {
@@ -48,10 +48,12 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
     return all;
 }
 
-/* What the model takes on a device with these options. */
-static int try_options(model_plan_result *r, const dev_options *options, const char *path,
-                       int width, int height, int rows, err *e)
+int model_needs(model_plan_result *result, const dev_options *options, const char *path, int width,
+                int height, int rows, err *e)
 {
+    err local = {0};
+    if (!e)
+        e = &local;
     char why[256];
     dev_options dry = *options;
     dry.dry = true;
@@ -67,8 +69,8 @@ static int try_options(model_plan_result *r, const dev_options *options, const c
                 m->config.factor);
         goto out;
     }
-    r->weights = m->weights.peak;
-    r->costs = model_measure(d, m, width, height, rows, m->config.positions);
+    result->weights = m->weights.peak;
+    result->costs = model_measure(d, m, width, height, rows, m->config.positions);
 out:
     model_free(&m);
     dev_free(&d);
@@ -84,7 +86,7 @@ int model_plan(dev_options *options, const char *path, int64_t budget, int width
     int64_t needed = 0;
     for (size_t i = 0; i < sizeof winograd_choices / sizeof *winograd_choices; i++) {
         options->winograd_most = winograd_choices[i];
-        if (try_options(result, options, path, width, height, rows, e) != ERR_OK)
+        if (model_needs(result, options, path, width, height, rows, e) != ERR_OK)
             return e->code;
         needed = (int64_t)(result->weights + result->costs.peak) + PROCESS_BYTES;
         if (budget == 0 || needed <= budget)

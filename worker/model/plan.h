@@ -29,10 +29,15 @@ typedef struct {
     model_costs costs;
 } model_plan_result;
 
-/* Sets options->winograd_most to the largest of three choices (every 3x3 convolution, those up to
- * 640 input channels, none) whose weights fit `budget` bytes (0: no limit) together with the
- * scratch of a width x height picture with `rows` UNet rows and what a process takes anyway.
- * ERR_NO_MEMORY when none fits, saying what the smallest needs; errors of model_load. */
+/* What the model at `path` and pictures of this size take on a device with these options, without
+ * loading it. Errors of model_load; ERR_INVALID for a size that is no multiple of the factor. */
+int model_needs(model_plan_result *result, const dev_options *options, const char *path, int width,
+                int height, int rows, err *e);
+
+/* Sets options->winograd_most to the largest of a few choices (every 3x3 convolution, those up to
+ * 1280, 640, 320 input channels, none) whose weights fit `budget` bytes (0: no limit) together with
+ * the scratch of a width x height picture with `rows` UNet rows and what a process takes anyway.
+ * ERR_NO_MEMORY when none fits, saying what the smallest needs; errors of model_needs. */
 int model_plan(dev_options *options, const char *path, int64_t budget, int width, int height,
                int rows, model_plan_result *result, err *e);
 
