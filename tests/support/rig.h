@@ -1,0 +1,27 @@
+/* A device with a fixture model on it, for the tests of networks. */
+#ifndef TESTS_SUPPORT_RIG_H
+#define TESTS_SUPPORT_RIG_H
+
+#include "worker/model/model.h"
+
+typedef struct {
+    dev *d;
+    model *m;
+} rig;
+
+/* The fixture model `arch` on a device with these options; ends the program when that fails. */
+rig rig_open(const char *arch, dev_options options);
+void rig_close(rig *r);
+
+/* Ends the program with the device's message if it has one. */
+void rig_check(const rig *r);
+
+/* A scratch tensor with these values (NHWC); NULL: without values, for dry devices. */
+tensor rig_tensor(rig *r, const float *values, int64_t n, int64_t h, int64_t w, int64_t c);
+/* The values of a tensor, malloc'ed; fails as rig_check does. */
+float *rig_values(rig *r, tensor t);
+
+/* Every backend that defines the result, and the small models; NULL-ended. */
+extern const char *const rig_backends[], *const rig_archs[];
+
+#endif
