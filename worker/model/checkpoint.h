@@ -6,6 +6,7 @@
 #ifndef WORKER_MODEL_CHECKPOINT_H
 #define WORKER_MODEL_CHECKPOINT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,9 +45,11 @@ size_t checkpoint_bytes(const checkpoint *c); /* of all tensors */
 /* Lets the pages of one tensor go after it was packed (the file stays mapped). */
 void checkpoint_release(const checkpoint *c, const checkpoint_tensor *t);
 
-/* hash.c: first 10 hexadecimal digits of the SHA-256 of the file (of the unet file for a folder),
- * as web UIs show it. Reads the whole file: call it off the engine's thread. `cancel` may be NULL.
- */
-int checkpoint_hash(const char *path, char hex[65], const volatile bool *cancel, err *e);
+/* hash.c: the SHA-256 of the file (of the diffusion network's for a folder) as 64 hexadecimal
+ * digits; web UIs show the first 10. Reads the whole file unless `cache_folder` (may be NULL) knows
+ * it by path, size and time: call it off the engine's thread. `cancel` may be NULL.
+ * ERR_NOT_FOUND, ERR_IO, ERR_CANCELLED. */
+int checkpoint_hash(const char *path, const char *cache_folder, char hex[65],
+                    const atomic_bool *cancel, err *e);
 
 #endif
