@@ -54,6 +54,8 @@ typedef struct {
     int dims, stored_dims;
     int file;
     int64_t count, offset; /* elements; bytes from the start of the data */
+    const char *type;      /* NULL: that of the model */
+    bool nan;
 } entry;
 
 /* One file that is being written. */
@@ -97,6 +99,27 @@ static void plan_add(void *arg, const char *name, const int64_t *dim, int dims)
     memcpy(t->dim, dim, sizeof t->dim);
     for (int i = 0; i < dims; i++)
         t->count *= dim[i];
+}
+
+static void plan_defect(plan *p, const fixture_defect *d)
+{
+    size_t i = 0;
+    while (i < p->count && strcmp(p->entry[i].name, d->name) != 0)
+        i++;
+    if (d->dims == 0) {
+        assert(i < p->count);
+        memmove(&p->entry[i], &p->entry[i + 1], (p->count - i - 1) * sizeof *p->entry);
+        p->count--;
+        return;
+    }
+    plan_add(p, d->name, d->dim, d->dims);
+    entry *t = &p->entry[p->count - 1];
+    t->type = d->type;
+    t->nan = d->nan;
+    if (i < p->count - 1) {
+        p->entry[i] = *t;
+        p->count--;
+    }
 }
 
 static int target_index(plan *p, const char *name)
@@ -157,8 +180,9 @@ static int64_t stored_bytes(const plan *p, const entry *t)
     return t->count * (int64_t)dtype_bytes(p->f->type);
 }
 
-/* Header of one file, as the format's own writer spells it; sets the offsets. Malloc'ed. */
-static char *header_text(plan *p, int file, size_t *size)
+/* Header of one file, as the format's own writer spells it; sets the offsets and the bytes
+ * of all tensors. Malloc'ed. */
+static char *header_text(plan *p, int file, size_t *size, int64_t *bytes)
 {
     static const char *const type_name[] = {[F32] = "F32", [F16] = "F16", [BF16] = "BF16"};
     char *text = NULL;
@@ -172,7 +196,8 @@ static char *header_text(plan *p, int file, size_t *size)
             continue;
         t->offset = offset;
         offset += stored_bytes(p, t);
-        fprintf(out, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", t->stored, type_name[p->f->type]);
+        fprintf(out, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", t->stored,
+                t->type ? t->type : type_name[p->f->type]);
         for (int d = 0; d < t->stored_dims; d++)
             fprintf(out, "%s%lld", d ? "," : "", (long long)t->dim[d]);
         fprintf(out, "],\"data_offsets\":[%lld,%lld]}", (long long)t->offset, (long long)offset);
@@ -182,6 +207,7 @@ static char *header_text(plan *p, int file, size_t *size)
     for (size_t padding = -*size % 8; padding--;)
         fputc(' ', out);
     fclose(out);
+    *bytes = offset;
     return text;
 }
 
@@ -200,7 +226,7 @@ static bool write_all(int fd, const void *data, size_t size, int64_t at)
     return true;
 }
 
-/* Parent folder (one level), temporary file, header. */
+/* Folders, temporary file, header. */
 static bool target_begin(plan *p, int file, const char *path)
 {
     target *t = &p->target[file];
@@ -219,11 +245,13 @@ static bool target_begin(plan *p, int file, const char *path)
     if (t->fd < 0)
         return false;
     size_t size = 0;
-    char *text = header_text(p, file, &size);
+    int64_t bytes = 0;
+    char *text = header_text(p, file, &size, &bytes);
     uint64_t length = size;
     t->data = (int64_t)(sizeof length + size);
-    bool ok =
-        write_all(t->fd, &length, sizeof length, 0) && write_all(t->fd, text, size, sizeof length);
+    bool ok = write_all(t->fd, &length, sizeof length, 0) &&
+              write_all(t->fd, text, size, sizeof length) &&
+              ftruncate(t->fd, t->data + bytes) == 0;
     free(text);
     return ok;
 }
@@ -238,7 +266,7 @@ static const void *convert(const uint16_t *half, int64_t count, dtype type, uint
         memcpy(&bits, &value, sizeof bits);
         if (type == F32)
             wide[i] = bits;
-        else /* to nearest even; no value is near infinity */
+        else /* to nearest even */
             narrow[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     }
     return type == F16 ? (const void *)half : wide;
@@ -257,6 +285,8 @@ static void *fill(void *arg)
         for (int64_t first = 0; first < t->count; first += SLICE) {
             int64_t count = t->count - first < SLICE ? t->count - first : SLICE;
             fixture_values(half, t->name, t->dim, t->dims, p->f->seed, first, count);
+            for (int64_t k = 0; t->nan && k < count; k++)
+                half[k] = 0x7e00;
             if (!write_all(to->fd, convert(half, count, p->f->type, wide), (size_t)count * width,
                            to->data + t->offset + first * (int64_t)width))
                 atomic_store(&p->failed, errno ? errno : EIO);
@@ -284,7 +314,8 @@ static bool plan_write(plan *p, const char *path)
     for (int i = 0; i < p->targets; i++)
         if (!target_begin(p, i, path))
             return false;
-    fill_by_threads(p);
+    if (!p->f->zeros)
+        fill_by_threads(p);
     if (p->failed)
         return errno = p->failed, false;
     for (int i = 0; i < p->targets; i++)
@@ -300,6 +331,8 @@ int fixture_write(const fixture *f, const char *path, err *e)
     plan p = {.f = f, .target = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
     assert(f->type == F32 || f->type == F16 || f->type == BF16);
     model_config_tensors(f->config, plan_add, &p);
+    for (int i = 0; i < f->defects; i++)
+        plan_defect(&p, &f->defect[i]);
     if (f->layout == FIXTURE_FILE) {
         p.targets = 1;
     } else {

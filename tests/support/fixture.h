@@ -12,11 +12,23 @@ typedef enum {
     FIXTURE_FOLDER_NEW, /* diffusers: no prefix, to_q/to_k/to_v/to_out.0 */
 } fixture_layout;
 
+/* What is wrong with one tensor of a model. A name that the model does not have is added. */
+typedef struct {
+    const char *name;
+    int dims; /* 0: the tensor is left out */
+    int64_t dim[4];
+    const char *type; /* another type of the same size, or NULL */
+    bool nan;         /* all its values are NaN */
+} fixture_defect;
+
 typedef struct {
     const model_config *config;
     uint64_t seed;
     dtype type; /* F32, F16 or BF16: the formula's F16 values, widened or rounded */
     fixture_layout layout;
+    bool zeros; /* no values: a file with holes that takes no space */
+    const fixture_defect *defect;
+    int defects;
 } fixture;
 
 /* tiny, tiny3, tiny9, sd15; NULL: unknown. */
