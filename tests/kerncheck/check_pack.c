@@ -1,0 +1,55 @@
+/* pack: what was packed is read back. A convolution of pictures that are zero but for one pixel and
+ * channel gives the filters themselves. */
+#include "tests/kerncheck/check.h"
+
+enum { OUT, X, MATRIX };
+
+static void call(dev *d, const trial *t, const tensor *at, const weight *unused, int64_t first)
+{
+    (void)unused;
+    (void)first;
+    const tensor m = t->at[MATRIX].t;
+    arena *to = d->options.dry ? &t->s->dry_weights : &t->s->weights;
+    const int *k = t->own;
+    weight w = {.out = m.dim[0], .in = m.dim[1], .k = *k};
+    tensor out = at[OUT];
+    arena_release(to, 0);
+    op_pack(d, &w, to, at[MATRIX].data, m.type, 1);
+    if (to->used < w.bytes || (d->status == DEV_OK && (w.data == NULL) != d->options.dry))
+        trial_fail(t, "%s says %zu bytes, took %zu", d->name, w.bytes, to->used);
+    op_conv2d(d, &out, at[X], &w, (conv2d_options){0});
+}
+
+/* Sample i: channel i is 1 in the middle of 3x3 pixels (k 3), or at the only pixel (k 1). */
+static void one_hot(tensor x)
+{
+    int64_t size = x.dim[1] * x.dim[2] * x.dim[3];
+    float *to = x.data;
+    for (int64_t i = 0; i < tensor_count(x); i++)
+        to[i] = i % size == size / x.dim[3] / 2 * x.dim[3] + i / size;
+}
+
+void check_pack(session *s)
+{
+    static const int shapes[][3] = {{320, 320, 3}, {1280, 1280, 1}, {320, 4, 3},
+                                    {4, 320, 3},   {1280, 2560, 1}, {3072, 768, 1}};
+    const int *real = real_shape(s, shapes[0], 6, 3);
+    int64_t size[2], most[2] = {257, 257};
+    draw_sizes(&s->random, 2, size, most, 4096);
+    int k = real ? real[2] : draw_bool(&s->random) ? 1 : 3;
+    int64_t out = real ? real[0] : size[0], in = real ? real[1] : size[1];
+    int64_t side = k == 1 ? 1 : 3;
+    dtype type = (dtype)draw_below(&s->random, 3);
+    trial t = trial_new(s, 1e-4, call);
+    t.own = &k;
+    t.by_sample = true; /* Winograd rounds by the largest value of a tile */
+    t.together = true;
+    t.winograd = k == 3;
+    tensor x = trial_in(&t, X, SHARED, floats(in, side, side, in));
+    one_hot(x);
+    trial_in(&t, MATRIX, SHARED, tensor_of(NULL, type, out, in, k, k));
+    t.at[MATRIX].odd = true;
+    trial_out(&t, OUT, SHARED, floats(in, side, side, out));
+    trial_shape(&t, "%lld->%lld k%d type %d", (long long)in, (long long)out, k, type);
+    trial_run(&t);
+}
