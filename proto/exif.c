@@ -120,6 +120,9 @@ static int read_narrow(char **text, const uint8_t *bytes, size_t size, err *e)
     return *text ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for %zu bytes of text", size);
 }
 
+/* A byte-order mark decides; without one a big-endian block is taken at its word (web UIs write
+ * those). Little-endian ones hold text of either order: the one with more characters below U+0100
+ * is meant. */
 static int read_wide(char **text, const uint8_t *bytes, size_t size, bool big_endian, err *e)
 {
     if (size >= 2 && (memcmp(bytes, "\xFE\xFF", 2) == 0 || memcmp(bytes, "\xFF\xFE", 2) == 0))
@@ -129,9 +132,7 @@ static int read_wide(char **text, const uint8_t *bytes, size_t size, bool big_en
         high_first += bytes[i] == 0 && bytes[i + 1] != 0;
         low_first += bytes[i] != 0 && bytes[i + 1] == 0;
     }
-    if (high_first != low_first)
-        big_endian = high_first > low_first;
-    return recode_utf16(text, bytes, size, big_endian, e);
+    return recode_utf16(text, bytes, size, big_endian || high_first > low_first, e);
 }
 
 int exif_user_comment(char **text, const uint8_t *block, size_t size, err *e)

@@ -17,8 +17,7 @@ extern const uint8_t exif_prefix[EXIF_PREFIX_BYTES]; /* "Exif\0\0" */
 int exif_orientation(const uint8_t *block, size_t size);
 
 /* The UserComment as malloc'ed UTF-8. ERR_NOT_FOUND when there is none, or in a code that is
- * neither ASCII nor Unicode. Unicode without a byte-order mark is read in the order that gives more
- * characters below U+0100 (writers disagree), else in the block's own. */
+ * neither ASCII nor Unicode. The byte order of Unicode is guessed where writers disagree. */
 int exif_user_comment(char **text, const uint8_t *block, size_t size, err *e);
 
 /* A block, without exif_prefix, that holds `text` (UTF-8) as UserComment, "UNICODE\0" and UTF-16BE

@@ -310,7 +310,6 @@ static void exif_comments(void **state)
         const char *want; /* NULL: none */
     } rows[] = {
         {"UNICODE\0\0a\0\xfc", 12, "a\u00fc"},
-        {"UNICODE\0a\0\xfc\0", 12, "a\u00fc"},
         {"UNICODE\0\xfe\xff\x72\xd0", 12, "\u72d0"},
         {"UNICODE\0\xff\xfe\xd0\x72", 12, "\u72d0"},
         {"UNICODE\0\0a\xd8\x3e\xdd\x8a", 14, "a\U0001f98a"},
@@ -341,15 +340,24 @@ static void exif_comments(void **state)
             free(text);
             assert_int_equal(exif_orientation(f.bytes, f.size), 6);
         }
-    /* Without a hint the block's own order decides. */
+    /* Without a mark the block's own order decides, unless the text speaks against low byte first.
+     */
     file big = exif_block(true, 1, "UNICODE\0\x72\xd0", 10);
     file little = exif_block(false, 1, "UNICODE\0\xd0\x72", 10);
+    file even = exif_block(true, 1, "UNICODE\0\x4e\0", 10); /* looks like the other order */
+    file narrow = exif_block(false, 1, "UNICODE\0N\0\x4e\0", 12);
     char *text = NULL;
     assert_int_equal(exif_user_comment(&text, big.bytes, big.size, NULL), 0);
     assert_string_equal(text, "\u72d0");
     free(text);
     assert_int_equal(exif_user_comment(&text, little.bytes, little.size, NULL), 0);
     assert_string_equal(text, "\u72d0");
+    free(text);
+    assert_int_equal(exif_user_comment(&text, even.bytes, even.size, NULL), 0);
+    assert_string_equal(text, "\u4e00");
+    free(text);
+    assert_int_equal(exif_user_comment(&text, narrow.bytes, narrow.size, NULL), 0);
+    assert_string_equal(text, "NN");
     free(text);
 }
 
