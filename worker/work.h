@@ -24,11 +24,12 @@ typedef struct work {
     int device; /* index of the engine it was given to */
     atomic_bool cancelled;
     task task;
-    task_picture *picture;     /* task.pictures results */
-    int composed;              /* how many are done */
-    char model[256], hash[65]; /* of the model that made them */
-    err error;                 /* set: the job failed or was cancelled */
-    bool again; /* it failed for a reason of this worker's: another try may succeed */
+    task_picture *picture; /* task.pictures results */
+    atomic_int open_parts; /* the engine and every picture being composed: at 0 it is complete */
+    char model[256],
+        path[1024]; /* of the model that makes them; set by the engine before the first */
+    err error;      /* set: the job failed or was cancelled */
+    bool again;     /* it failed for a reason of this worker's: another try may succeed */
     int64_t started_ms;
     double flops; /* estimate by the dry run; 0 until admitted */
 } work;

@@ -1,0 +1,140 @@
+/* Batches: see batch.h. The one idea: who waited longest leads, and everybody who can ride along
+ * does; a row's bits do not depend on its company, so any choice gives the same pictures. */
+#include "worker/batch.h"
+
+#include <assert.h>
+
+/* ---------------------------------------------------------------- picking */
+
+static int tokens_of(const seq *s)
+{
+    int most = 0;
+    for (int i = 0; i < s->rows; i++)
+        if (s->row[i].text->tokens > most)
+            most = s->row[i].text->tokens;
+    return most;
+}
+
+static bool fits(residents *all, const batch *b, int rows, int tokens)
+{
+    cost call = {COST_UNET, .rows = rows, .h = b->h, .w = b->w, .tokens = tokens};
+    err ignored = {0};
+    return residents_fit(all, b->resident, call, &ignored) == 0;
+}
+
+static bool rides_along(const batch *b, const run *r)
+{
+    return r->resident == b->resident && r->h == b->h && r->w == b->w;
+}
+
+/* The sequence with the smallest turn among those not in this batch yet (turn < now). */
+static seq *longest_waiting(const batch *b, run *runs, uint64_t now, run **owner)
+{
+    seq *best = NULL;
+    for (run *r = runs; r; r = r->next) {
+        if (b->resident && !rides_along(b, r))
+            continue;
+        for (seq *s = r->first; s; s = s->next)
+            if (s->turn < now && (!best || s->turn < best->turn)) {
+                best = s;
+                *owner = r;
+            }
+    }
+    return best;
+}
+
+static void add_rows(batch *b, run *r, seq *s, int most)
+{
+    for (int i = 0; i < s->rows && b->rows < most; i++)
+        if (!s->row[i].ready) {
+            b->at[b->rows].run = r;
+            b->at[b->rows].seq = s;
+            b->at[b->rows++].row = i;
+        }
+    b->owner[b->sequences] = r;
+    b->seq[b->sequences++] = s;
+}
+
+bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
+{
+    run *owner = NULL;
+    seq *s;
+    int tokens = 0;
+    *b = (batch){0};
+    while ((s = longest_waiting(b, runs, turn, &owner))) {
+        if (!b->resident) {
+            b->resident = owner->resident;
+            b->h = owner->h;
+            b->w = owner->w;
+        }
+        if (tokens_of(s) > tokens)
+            tokens = tokens_of(s);
+        int most = b->rows + s->rows;
+        if (most > ENGINE_ROWS_MAX)
+            break;
+        while (most > b->rows && !fits(all, b, most, tokens))
+            most--;
+        if (most == b->rows && b->rows)
+            break;
+        /* one row alone was found to fit when the job was admitted */
+        add_rows(b, owner, s, most > b->rows ? most : b->rows + 1);
+        s->turn = turn;
+        if (most < b->rows)
+            break;
+    }
+    return b->rows > 0;
+}
+
+/* ---------------------------------------------------------------- evaluating */
+
+/* Contexts of several lengths side by side, [n,1,t_max,c]; beyond a row's own tokens nothing is
+ * read. */
+static tensor join_contexts(const batch *b, dev *d, int32_t tokens[ENGINE_ROWS_MAX])
+{
+    int32_t most = 0;
+    for (int i = 0; i < b->rows; i++) {
+        tokens[i] = b->at[i].seq->row[b->at[i].row].text->tokens;
+        if (tokens[i] > most)
+            most = tokens[i];
+    }
+    const int64_t c = b->resident->model->config.context;
+    tensor all = dev_tensor(d, F32, b->rows, 1, most, c);
+    for (int i = 0; i < b->rows; i++) {
+        tensor one = tensor_sample(all, i);
+        one.dim[2] = tokens[i];
+        op_gather(d, &one, &b->at[i].seq->row[b->at[i].row].text->context, 1, c, 1.0f);
+    }
+    return all;
+}
+
+void batch_evaluate(batch *b, residents *all, bool finite[ENGINE_ROWS_MAX])
+{
+    dev *d = all->d;
+    double t[ENGINE_ROWS_MAX];
+    int32_t tokens[ENGINE_ROWS_MAX];
+    tensor input[ENGINE_ROWS_MAX];
+    for (int i = 0; i < b->rows; i++) {
+        t[i] = b->at[i].seq->eval.timestep;
+        input[i] = b->at[i].seq->input;
+        finite[i] = true;
+    }
+    const int64_t c = b->at[0].seq->x.dim[3];
+    size_t mark = dev_mark(d);
+    tensor x = op_gather(d, NEW, input, b->rows, c, 1.0f);
+    tensor context = join_contexts(b, d, tokens);
+    tensor eps = unet_forward(d, NEW, b->resident->model->unet, x, t, context, tokens); /* like x */
+    op_finite(d, eps, finite);
+    for (int i = 0; i < b->rows; i++) {
+        tensor one = tensor_sample(eps, i);
+        op_gather(d, &b->at[i].seq->row[b->at[i].row].prediction, &one, 1, c, 1.0f);
+    }
+    dev_release(d, mark);
+    for (int i = 0; i < b->rows && d->status == DEV_OK; i++)
+        b->at[i].seq->row[b->at[i].row].ready = true;
+}
+
+double batch_flops(const batch *b, residents *all)
+{
+    cost call = {COST_UNET, .rows = b->rows, .h = b->h, .w = b->w, .tokens = CHUNK_TOKENS};
+    return residents_cost(all, b->resident, call).flops;
+}
