@@ -1,0 +1,224 @@
+/* Which models there are: see models.h. The one idea: the folder is read anew for every question,
+ * so that a file that was just copied there is found, and nothing has to be told to the worker. */
+#include "worker/models.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "worker/model/hash.h"
+
+enum { NAME_MAX_BYTES = 256 };
+
+typedef struct hash_job {
+    struct hash_job *next;
+    char path[1024];
+    char hex[65];
+    err error;
+    bool done;
+    pthread_t thread;
+    models *owner;
+} hash_job;
+
+struct models {
+    char folder[1024];
+    pthread_mutex_t lock;
+    pthread_cond_t hashed;
+    hash_job *jobs; /* one per path that was asked for */
+    volatile bool stopping;
+};
+
+static const char suffix[] = ".safetensors";
+
+models *models_new(const char *folder, err *e)
+{
+    models *m = calloc(1, sizeof *m);
+    if (!m) {
+        err_set(e, ERR_NO_MEMORY, "no memory for the list of models");
+        return NULL;
+    }
+    snprintf(m->folder, sizeof m->folder, "%s", folder ? folder : "");
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->hashed, NULL);
+    return m;
+}
+
+void models_free(models **at)
+{
+    models *m = *at;
+    if (!m)
+        return;
+    m->stopping = true;
+    while (m->jobs) {
+        hash_job *h = m->jobs;
+        m->jobs = h->next;
+        pthread_join(h->thread, NULL);
+        free(h);
+    }
+    pthread_cond_destroy(&m->hashed);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+    *at = NULL;
+}
+
+/* ---------------------------------------------------------------- names */
+
+static bool is_model_folder(const char *path)
+{
+    char part[1200];
+    struct stat st;
+    snprintf(part, sizeof part, "%s/unet", path);
+    return !stat(part, &st) && S_ISDIR(st.st_mode);
+}
+
+/* The name under which an entry of the folder is a model; false when it is none. */
+static bool entry_name(const models *m, const char *entry, char name[NAME_MAX_BYTES])
+{
+    char path[1300];
+    struct stat st;
+    size_t n = strlen(entry), s = sizeof suffix - 1;
+    if (entry[0] == '.' || n >= NAME_MAX_BYTES)
+        return false;
+    snprintf(path, sizeof path, "%s/%s", m->folder, entry);
+    if (stat(path, &st))
+        return false;
+    if (S_ISDIR(st.st_mode) && !is_model_folder(path))
+        return false;
+    if (!S_ISDIR(st.st_mode)) {
+        if (n <= s || strcmp(entry + n - s, suffix))
+            return false;
+        n -= s;
+    }
+    memcpy(name, entry, n);
+    name[n] = 0;
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+int models_list(models *m, char (*names)[256], int most)
+{
+    DIR *folder = m->folder[0] ? opendir(m->folder) : NULL;
+    int n = 0;
+    for (struct dirent *d; folder && n < most && (d = readdir(folder));)
+        if (entry_name(m, d->d_name, names[n]))
+            n++;
+    if (folder)
+        closedir(folder);
+    qsort(names, (size_t)n, sizeof *names, by_name);
+    return n;
+}
+
+static int not_found(models *m, const char *name, err *e)
+{
+    char names[32][256], list[300] = "";
+    int n = models_list(m, names, 32);
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *folder = m->folder[0] ? m->folder : "(none: start with --models DIR)";
+    if (!n)
+        return err_set(e, ERR_NOT_FOUND,
+                       "no model%s%s: put a .safetensors file or a diffusers folder into %s",
+                       *name ? " " : "", name, folder);
+    return err_set(e, ERR_NOT_FOUND, "no model %s in %s, there are: %s", name, folder, list);
+}
+
+static int find_by_name(models *m, const char *name, char *path, size_t size, err *e)
+{
+    struct stat st;
+    const char *const ends[] = {suffix, ""};
+    for (int i = 0; m->folder[0] && i < 2; i++) {
+        int n = snprintf(path, size, "%s/%s%s", m->folder, name, ends[i]);
+        if (n > 0 && (size_t)n < size && !stat(path, &st) &&
+            (S_ISREG(st.st_mode) || is_model_folder(path)))
+            return 0;
+    }
+    return not_found(m, name, e);
+}
+
+int models_find(models *m, const char *name, char *path, size_t size, err *e)
+{
+    struct stat st;
+    char first[256], names[256][256];
+    if (strchr(name, '/')) {
+        if (stat(name, &st))
+            return err_set(e, ERR_NOT_FOUND, "no model at %s: %s", name, strerror(errno));
+        return snprintf(path, size, "%s", name) < (int)size
+                   ? 0
+                   : err_set(e, ERR_INVALID, "path of the model is longer than %zu bytes",
+                             size - 1);
+    }
+    if (*name)
+        return find_by_name(m, name, path, size, e);
+    if (!models_list(m, names, 256))
+        return not_found(m, "", e);
+    memcpy(first, names[0], sizeof first);
+    return find_by_name(m, first, path, size, e);
+}
+
+/* ---------------------------------------------------------------- hashes */
+
+static void *hash_main(void *arg)
+{
+    hash_job *h = arg;
+    char hex[65] = "";
+    err e = {0};
+    checkpoint_hash_cached(h->path, hex, &h->owner->stopping, &e);
+    pthread_mutex_lock(&h->owner->lock);
+    memcpy(h->hex, hex, sizeof hex);
+    h->error = e;
+    h->done = true;
+    pthread_cond_broadcast(&h->owner->hashed);
+    pthread_mutex_unlock(&h->owner->lock);
+    return NULL;
+}
+
+/* With the lock held: the job for this path, started when it is new; NULL without memory. */
+static hash_job *hash_job_of(models *m, const char *path)
+{
+    hash_job *h = m->jobs;
+    while (h && strcmp(h->path, path))
+        h = h->next;
+    if (h || !(h = calloc(1, sizeof *h)))
+        return h;
+    snprintf(h->path, sizeof h->path, "%s", path);
+    h->owner = m;
+    if (pthread_create(&h->thread, NULL, hash_main, h)) {
+        free(h);
+        return NULL;
+    }
+    h->next = m->jobs;
+    m->jobs = h;
+    return h;
+}
+
+void models_hash_start(models *m, const char *path)
+{
+    pthread_mutex_lock(&m->lock);
+    hash_job_of(m, path);
+    pthread_mutex_unlock(&m->lock);
+}
+
+int models_hash(models *m, const char *path, char hex[65], err *e)
+{
+    pthread_mutex_lock(&m->lock);
+    hash_job *h = hash_job_of(m, path);
+    while (h && !h->done)
+        pthread_cond_wait(&m->hashed, &m->lock);
+    int rc = !h              ? err_set(e, ERR_NO_MEMORY, "no memory to hash %s", path)
+             : h->error.code ? err_set(e, h->error.code, "%s", h->error.text)
+                             : 0;
+    if (!rc)
+        memcpy(hex, h->hex, sizeof h->hex);
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
