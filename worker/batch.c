@@ -17,9 +17,8 @@ static int tokens_of(const seq *s)
 
 static bool fits(residents *all, const batch *b, int rows, int tokens)
 {
-    cost call = {COST_UNET, .rows = rows, .h = b->h, .w = b->w, .tokens = tokens};
     err ignored = {0};
-    return residents_fit(all, b->resident, call, &ignored) == 0;
+    return residents_fit(all, b->resident, rows, b->h, b->w, tokens, &ignored) == 0;
 }
 
 static bool rides_along(const batch *b, const run *r)
@@ -135,6 +134,5 @@ void batch_evaluate(batch *b, residents *all, bool finite[ENGINE_ROWS_MAX])
 
 double batch_flops(const batch *b, residents *all)
 {
-    cost call = {COST_UNET, .rows = b->rows, .h = b->h, .w = b->w, .tokens = CHUNK_TOKENS};
-    return residents_cost(all, b->resident, call).flops;
+    return residents_cost(all, b->resident, b->rows, b->h, b->w, CHUNK_TOKENS).step.flops;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "worker/model/hash.h"
+#include "worker/model/checkpoint.h"
 
 enum { NAME_MAX_BYTES = 256 };
 

@@ -104,7 +104,7 @@ static resident *load(residents *all, const char *path, err *e)
     if (model_plan(&options, path, all->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, e))
         return NULL;
     snprintf(what, sizeof what, "model %s", path);
-    if (make_room(all, (int64_t)plan.weight_bytes, all->d->scratch.used, NULL, what, e))
+    if (make_room(all, (int64_t)plan.weights, all->d->scratch.used, NULL, what, e))
         return NULL;
     resident *r = calloc(1, sizeof *r);
     if (!r) {
@@ -152,59 +152,31 @@ void residents_put(residents *all, resident *r)
 
 /* ---------------------------------------------------------------- costs */
 
-static void dry_call(dev *dry, const model *m, const cost *c)
-{
-    const model_config *k = &m->config;
-    if (c->kind == COST_UNET) {
-        double t[16] = {0};
-        int32_t tokens[16];
-        assert(c->rows <= 16);
-        for (int64_t i = 0; i < c->rows; i++)
-            tokens[i] = (int32_t)c->tokens;
-        tensor out = dev_tensor(dry, F32, c->rows, c->h, c->w, k->out_channels);
-        tensor x = dev_tensor(dry, F32, c->rows, c->h, c->w, k->in_channels);
-        tensor context = dev_tensor(dry, F32, c->rows, 1, c->tokens, k->context);
-        unet_forward(dry, &out, m->unet, x, t, context, tokens);
-    } else if (c->kind == COST_ENCODE) {
-        tensor x = dev_tensor(dry, F32, 1, c->h * k->factor, c->w * k->factor, 3);
-        vae_encode(dry, NEW, m->vae, x);
-    } else {
-        vae_decode(dry, NEW, m->vae, dev_tensor(dry, F32, 1, c->h, c->w, k->latent_channels));
-    }
-}
-
-cost residents_cost(residents *all, resident *r, cost call)
+model_costs residents_cost(residents *all, resident *r, int64_t rows, int64_t h, int64_t w,
+                           int64_t tokens)
 {
     for (int i = 0; i < r->costs; i++) {
-        const cost *c = &r->cost[i];
-        if (c->kind == call.kind && c->rows == call.rows && c->h == call.h && c->w == call.w &&
-            c->tokens == call.tokens)
-            return *c;
+        const resident_cost *c = &r->cost[i];
+        if (c->rows == rows && c->h == h && c->w == w && c->tokens == tokens)
+            return c->costs;
     }
-    size_t mark = dev_mark(all->dry);
-    dev_reset_peak(all->dry);
-    dry_call(all->dry, r->model, &call);
-    call.scratch = all->dry->counters.scratch_peak;
-    call.flops = all->dry->counters.flops;
-    dev_release(all->dry, mark);
-    if (all->dry->status != DEV_OK) {
-        call.scratch = SIZE_MAX;
-        dev_clear(all->dry);
-    }
-    r->cost[r->costs < RESIDENT_COSTS ? r->costs++ : (int)(all->clock % RESIDENT_COSTS)] = call;
-    return call;
+    const int factor = r->model->config.factor;
+    resident_cost made = {.rows = rows, .h = h, .w = w, .tokens = tokens};
+    made.costs =
+        model_measure(all->dry, r->model, (int)w * factor, (int)h * factor, (int)rows, (int)tokens);
+    r->cost[r->costs < RESIDENT_COSTS ? r->costs++ : (int)(all->clock % RESIDENT_COSTS)] = made;
+    return made.costs;
 }
 
-int residents_fit(residents *all, resident *r, cost call, err *e)
+int residents_fit(residents *all, resident *r, int64_t rows, int64_t h, int64_t w, int64_t tokens,
+                  err *e)
 {
-    static const char *const names[COST_KINDS] = {"one step", "encoding the picture",
-                                                  "decoding the picture"};
-    cost c = residents_cost(all, r, call);
-    char what[160];
     const int factor = r->model->config.factor;
-    snprintf(what, sizeof what, "%s at %lldx%lld", names[c.kind], (long long)c.w * factor,
-             (long long)c.h * factor);
-    return make_room(all, 0, c.scratch, r, what, e);
+    char what[160];
+    model_costs c = residents_cost(all, r, rows, h, w, tokens);
+    snprintf(what, sizeof what, "%lld rows at %lldx%lld with model %.80s", (long long)rows,
+             (long long)w * factor, (long long)h * factor, r->model->name);
+    return make_room(all, 0, c.peak, r, what, e);
 }
 
 /* ---------------------------------------------------------------- conditioning */

@@ -4,7 +4,7 @@
 #ifndef WORKER_RESIDENTS_H
 #define WORKER_RESIDENTS_H
 
-#include "worker/model/model.h"
+#include "worker/model/plan.h"
 #include "worker/model/tokenizer.h"
 
 /* A prompt as the UNet takes it. */
@@ -18,15 +18,11 @@ typedef struct conditioning {
     uint64_t used_at;
 } conditioning;
 
-typedef enum { COST_UNET, COST_ENCODE, COST_DECODE, COST_KINDS } cost_kind;
-
-/* One call, by the dry run. */
+/* What calls of one shape take, by the dry run; h and w in latent cells. */
 typedef struct {
-    cost_kind kind;
-    int64_t rows, h, w, tokens; /* latent size; rows and tokens only for the UNet */
-    size_t scratch;             /* peak bytes */
-    double flops;
-} cost;
+    int64_t rows, h, w, tokens;
+    model_costs costs;
+} resident_cost;
 
 enum { RESIDENT_COSTS = 64 };
 
@@ -37,7 +33,7 @@ typedef struct resident {
     int users; /* jobs that run with it */
     uint64_t used_at;
     conditioning *texts;
-    cost cost[RESIDENT_COSTS];
+    resident_cost cost[RESIDENT_COSTS];
     int costs;
 } resident;
 
@@ -55,12 +51,14 @@ void residents_done(residents *all);
 resident *residents_get(residents *all, const char *path, err *e);
 void residents_put(residents *all, resident *r);
 
-/* Cost of one call; scratch and flops stay 0 on a device error. */
-cost residents_cost(residents *all, resident *r, cost call);
+/* Costs of `rows` rows of h x w cells with contexts of `tokens`, cached. */
+model_costs residents_cost(residents *all, resident *r, int64_t rows, int64_t h, int64_t w,
+                           int64_t tokens);
 
-/* 0 when weights, kept tensors and the call's scratch fit the budget (unused models are dropped to
+/* 0 when weights and the largest scratch of such calls fit the budget (unused models are dropped to
  * make room); ERR_BUSY when they would without other models in use, ERR_NO_MEMORY when never. */
-int residents_fit(residents *all, resident *r, cost call, err *e);
+int residents_fit(residents *all, resident *r, int64_t rows, int64_t h, int64_t w, int64_t tokens,
+                  err *e);
 
 /* The conditioning of a prompt, encoded when it is not at hand, with one more user. */
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,

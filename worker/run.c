@@ -19,33 +19,16 @@ static int device_error(dev *d, const char *what, err *e)
 
 /* ---------------------------------------------------------------- admission */
 
-/* The most that a step of this job needs: one row at a time is enough, the batch grows when it can.
- */
+/* One row at a time has to fit; the batch grows when more does. */
 static int check_memory(residents *all, run *r, err *e)
 {
     const task *t = &r->work->task;
     const int chunks =
         t->positive.count > t->negative.count ? t->positive.count : t->negative.count;
-    cost step = {COST_UNET, .rows = 1, .h = r->h, .w = r->w, .tokens = chunks * CHUNK_TOKENS};
-    cost encode = {COST_ENCODE, .rows = 1, .h = r->h, .w = r->w};
-    cost decode = {COST_DECODE, .rows = 1, .h = r->h, .w = r->w};
-    int rc = residents_fit(all, r->resident, step, e);
-    if (!rc)
-        rc = residents_fit(all, r->resident, decode, e);
-    if (!rc && t->from_picture)
-        rc = residents_fit(all, r->resident, encode, e);
-    return rc;
-}
-
-static void add_flops(residents *all, run *r)
-{
-    const task *t = &r->work->task;
-    cost step = {COST_UNET, .rows = 1, .h = r->h, .w = r->w, .tokens = CHUNK_TOKENS};
-    cost decode = {COST_DECODE, .rows = 1, .h = r->h, .w = r->w};
     const int rows = r->work->job.cfg_scale == 1.0 ? 1 : 2;
-    r->work->flops =
-        t->pictures * (r->evaluations * rows * residents_cost(all, r->resident, step).flops +
-                       residents_cost(all, r->resident, decode).flops);
+    model_costs c = residents_cost(all, r->resident, 1, r->h, r->w, chunks * CHUNK_TOKENS);
+    r->work->flops = t->pictures * (r->evaluations * rows * c.step.flops + c.decode.flops);
+    return residents_fit(all, r->resident, 1, r->h, r->w, chunks * CHUNK_TOKENS, e);
 }
 
 /* The input picture through the encoder: the mean of the posterior, in the sampler's scale. */
@@ -98,7 +81,6 @@ static int prepare_device(residents *all, run *r, err *e)
         rc = check_memory(all, r, e);
     if (rc)
         return rc;
-    add_flops(all, r);
     r->positive = residents_text(all, r->resident, &t->positive, j->clip_skip, e);
     if (r->positive && j->cfg_scale != 1.0)
         r->negative = residents_text(all, r->resident, &t->negative, j->clip_skip, e);
