@@ -28,8 +28,10 @@ typedef struct work {
     atomic_int open_parts; /* the engine and every picture being composed: at 0 it is complete */
     char model[256],
         path[1024]; /* of the model that makes them; set by the engine before the first */
-    err error;      /* set: the job failed or was cancelled */
-    bool again;     /* it failed for a reason of this worker's: another try may succeed */
+    struct service_event
+        *complete; /* sent when the last part is done; made at the start, so it cannot fail */
+    err error;     /* set: the job failed or was cancelled */
+    bool again;    /* it failed for a reason of this worker's: another try may succeed */
     int64_t started_ms;
     double flops; /* estimate by the dry run; 0 until admitted */
 } work;

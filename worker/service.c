@@ -1,0 +1,325 @@
+/* The worker's inside: see service.h. The one idea: a work carries a count of the parts that are
+ * still busy with it (the engine, and every picture being composed); whoever takes the last part
+ * away sends it out. */
+#include "worker/service.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proto/clock.h"
+#include "proto/log.h"
+#include "worker/crew.h"
+
+enum { CREW_DEFAULT = 2 };
+
+struct service {
+    models *models;
+    tokenizer *words;
+    crew *crew;
+    int devices;
+    engine *engine[SERVICE_DEVICES_MAX];
+    int load[SERVICE_DEVICES_MAX]; /* works given to each; the net thread's */
+
+    pthread_mutex_t lock; /* guards the events and the error of a work with several parts */
+    service_event *first, **end;
+    int descriptor;
+};
+
+/* A picture, or a preview, on its way through the crew. */
+typedef struct {
+    service *service;
+    work *work;
+    int index;
+    image picture;
+    service_event *progress; /* preview: the event it belongs to */
+} part;
+
+/* ---------------------------------------------------------------- events */
+
+static void send_event(service *s, service_event *ev)
+{
+    const uint64_t one = 1;
+    pthread_mutex_lock(&s->lock);
+    *s->end = ev;
+    s->end = &ev->next;
+    pthread_mutex_unlock(&s->lock);
+    if (write(s->descriptor, &one, sizeof one) < 0)
+        return; /* the counter is full: the reader is awake anyway */
+}
+
+static service_event *new_event(service_event_kind kind, const work *w)
+{
+    service_event *ev = calloc(1, sizeof *ev);
+    if (ev)
+        *ev = (service_event){.kind = kind, .id = w->job.id, .lease = w->lease};
+    return ev;
+}
+
+service_event *service_next(service *s)
+{
+    uint64_t count;
+    pthread_mutex_lock(&s->lock);
+    service_event *ev = s->first;
+    if (ev) {
+        s->first = ev->next;
+        if (!s->first)
+            s->end = &s->first;
+        ev->next = NULL;
+    } else if (read(s->descriptor, &count, sizeof count) < 0) {
+        ; /* nothing was waiting */
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (ev && ev->kind == EVENT_COMPLETE)
+        s->load[ev->work->device]--;
+    return ev;
+}
+
+void service_event_free(service_event **at)
+{
+    if (*at) {
+        free((*at)->preview);
+        work_free(&(*at)->work);
+        free(*at);
+    }
+    *at = NULL;
+}
+
+int service_descriptor(const service *s)
+{
+    return s->descriptor;
+}
+
+/* ---------------------------------------------------------------- parts */
+
+static void set_error(service *s, work *w, const err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    err_set(&w->error, e->code, "%s", e->text);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* One part fewer; the last one sends the work out. */
+static void part_done(service *s, work *w)
+{
+    if (atomic_fetch_sub(&w->open_parts, 1) > 1)
+        return;
+    service_event *ev = w->complete;
+    w->complete = NULL;
+    send_event(s, ev);
+}
+
+static void compose(void *arg)
+{
+    part *p = arg;
+    work *w = p->work;
+    char hash[65];
+    err e = {0};
+    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
+                                        : models_hash(p->service->models, w->path, hash, &e);
+    if (!rc)
+        rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index, &p->picture, w->model,
+                          hash, &e);
+    if (rc)
+        set_error(p->service, w, &e);
+    image_done(&p->picture);
+    part_done(p->service, w);
+    free(p);
+}
+
+static void encode_preview(void *arg)
+{
+    part *p = arg;
+    err ignored = {0};
+    image_encode(&p->progress->preview, &p->progress->preview_size, &p->picture, FORMAT_PNG, 0,
+                 NULL, &ignored);
+    send_event(p->service, p->progress);
+    image_done(&p->picture);
+    free(p);
+}
+
+static part *new_part(service *s, work *w, int index, image *picture)
+{
+    part *p = calloc(1, sizeof *p);
+    if (p) {
+        *p = (part){.service = s, .work = w, .index = index, .picture = *picture};
+        *picture = (image){0};
+    }
+    return p;
+}
+
+/* ---------------------------------------------------------------- what the engine says */
+
+static void on_started(void *arg, work *w)
+{
+    service_event *ev = new_event(EVENT_STARTED, w);
+    w->started_ms = clock_ms();
+    if (ev)
+        send_event(arg, ev);
+}
+
+static void on_progress(void *arg, work *w, const work_progress *progress, image *preview)
+{
+    service *s = arg;
+    service_event *ev = new_event(EVENT_PROGRESS, w);
+    part *p = ev && preview ? new_part(s, w, 0, preview) : NULL;
+    if (ev)
+        ev->progress = *progress;
+    if (p)
+        p->progress = ev;
+    if (p && crew_do(s->crew, encode_preview, p))
+        return;
+    if (p)
+        image_done(&p->picture);
+    free(p);
+    if (preview)
+        image_done(preview);
+    if (ev)
+        send_event(s, ev);
+}
+
+static void on_picture(void *arg, work *w, int index, image *picture)
+{
+    service *s = arg;
+    part *p = new_part(s, w, index, picture);
+    if (p && crew_do(s->crew, compose, p))
+        return;
+    err e = {0};
+    err_set(&e, ERR_NO_MEMORY, "no memory to compose a picture");
+    set_error(s, w, &e);
+    image_done(p ? &p->picture : picture);
+    free(p);
+    part_done(s, w);
+}
+
+static void on_finished(void *arg, work *w)
+{
+    part_done(arg, w);
+}
+
+/* ---------------------------------------------------------------- works in */
+
+static void prepare(void *arg)
+{
+    part *p = arg;
+    work *w = p->work;
+    service *s = p->service;
+    free(p);
+    err e = {0};
+    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
+                                        : task_prepare(&w->task, &w->job, s->words, &e);
+    if (!rc && w->task.pictures &&
+        !(w->picture = calloc((size_t)w->task.pictures, sizeof *w->picture)))
+        rc = err_set(&e, ERR_NO_MEMORY, "no memory for %d pictures", w->task.pictures);
+    if (!rc) {
+        engine_submit(s->engine[w->device], w);
+        return;
+    }
+    set_error(s, w, &e);
+    part_done(s, w);
+}
+
+static int least_loaded(const service *s)
+{
+    int best = 0;
+    for (int i = 1; i < s->devices; i++)
+        if (s->load[i] < s->load[best])
+            best = i;
+    return best;
+}
+
+int service_take(service *s, work *w, err *e)
+{
+    image none = {0};
+    w->complete = new_event(EVENT_COMPLETE, w);
+    part *p = w->complete ? new_part(s, w, 0, &none) : NULL;
+    if (p) {
+        w->complete->work = w;
+        w->device = least_loaded(s);
+        w->started_ms = clock_ms();
+        atomic_store(&w->open_parts, 1);
+    }
+    if (!p || !crew_do(s->crew, prepare, p)) {
+        free(p);
+        free(w->complete);
+        w->complete = NULL;
+        return err_set(e, ERR_NO_MEMORY, "no memory to take the job in");
+    }
+    s->load[w->device]++;
+    return 0;
+}
+
+void service_cancel(service *s, work *w)
+{
+    atomic_store(&w->cancelled, true);
+    engine_wake(s->engine[w->device]);
+}
+
+/* ---------------------------------------------------------------- life */
+
+service *service_new(const service_options *o, err *e)
+{
+    service *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(e, ERR_NO_MEMORY, "no memory for the worker");
+        return NULL;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    s->end = &s->first;
+    s->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    s->words = tokenizer_new(e);
+    s->models = s->words ? models_new(o->models, e) : NULL;
+    s->crew = s->models ? crew_new(o->crew ? o->crew : CREW_DEFAULT, e) : NULL;
+    while (s->crew && s->devices < o->devices) {
+        engine_options options = {.device = o->device[s->devices],
+                                  .models = s->models,
+                                  .memory_budget = o->memory_budget,
+                                  .events = {s, on_started, on_progress, on_picture, on_finished}};
+        s->engine[s->devices] = engine_new(&options, e);
+        if (!s->engine[s->devices])
+            break;
+        s->devices++;
+    }
+    if (!s->crew || s->devices < o->devices || s->descriptor < 0) {
+        err_set(e, ERR_IO, "cannot make an event descriptor");
+        service_free(&s);
+    }
+    return s;
+}
+
+void service_free(service **at)
+{
+    service *s = *at;
+    if (!s)
+        return;
+    for (int i = 0; i < s->devices; i++)
+        engine_free(&s->engine[i]);
+    crew_free(&s->crew);
+    for (service_event *ev; (ev = service_next(s));)
+        service_event_free(&ev);
+    models_free(&s->models);
+    tokenizer_free(&s->words);
+    if (s->descriptor >= 0)
+        close(s->descriptor);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+    *at = NULL;
+}
+
+int service_devices(const service *s)
+{
+    return s->devices;
+}
+
+void service_status(service *s, int device, engine_status *status)
+{
+    engine_get_status(s->engine[device], status);
+}
+
+models *service_models(service *s)
+{
+    return s->models;
+}
