@@ -16,8 +16,10 @@ typedef struct {
 } work_progress;
 
 typedef struct work {
-    struct work *next;    /* for whoever owns it */
-    wire_message message; /* the ASSIGN it came with; the job's pictures point into it */
+    struct work *next_held; /* the net thread's list of everything inside */
+    bool released;          /* cancelled because this worker stops: it goes back to the broker */
+    struct work *next;      /* for whoever owns it */
+    wire_message message;   /* the ASSIGN it came with; the job's pictures point into it */
     job job;
     uint64_t lease;
     uint32_t attempt;

@@ -1,0 +1,143 @@
+/* overpaint-worker: options, signals, and one call. */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proto/log.h"
+#include "proto/option.h"
+#include "worker/net.h"
+#include "worker/service.h"
+
+enum { EXIT_USAGE = 2, EXIT_START = 3, EXIT_DEVICE = 4 };
+
+static atomic_int stop;
+static int stop_descriptor;
+
+static void on_signal(int number)
+{
+    const uint64_t one = 1;
+    (void)number;
+    atomic_fetch_add(&stop, 1);
+    if (write(stop_descriptor, &one, sizeof one) < 0)
+        return; /* the loop looks at `stop` by itself soon */
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    stop_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* "cpu,cpu:1" -> device options; a name without a number is number 0. */
+static int read_devices(const char *text, const dev_options *common, service_options *o, err *e)
+{
+    char word[64];
+    for (const char *at = text; at;) {
+        const char *end = strchrnul(at, ',');
+        char *colon, *rest = NULL;
+        snprintf(word, sizeof word, "%.*s", (int)(end - at), at);
+        colon = strchr(word, ':');
+        long ordinal = colon ? strtol(colon + 1, &rest, 10) : 0;
+        if (colon)
+            *colon = 0;
+        if (strcmp(word, "cpu") || ordinal < 0 || ordinal > 255 ||
+            (rest && (*rest || rest == colon + 1)))
+            return err_set(e, ERR_INVALID, "--device has \"%.*s\", expected cpu or cpu:N",
+                           (int)(end - at), at);
+        if (o->devices == SERVICE_DEVICES_MAX)
+            return err_set(e, ERR_INVALID, "--device names more than %d devices",
+                           SERVICE_DEVICES_MAX);
+        o->device[o->devices] = *common;
+        o->device[o->devices].backend = "cpu";
+        o->device[o->devices++].ordinal = (int)ordinal;
+        at = *end ? end + 1 : NULL;
+    }
+    return 0;
+}
+
+typedef struct {
+    const char *endpoint, *devices, *models, *name;
+    int64_t threads, budget, drain, jobs, band_rows;
+    int level;
+} settings;
+
+static int serve(const settings *s, err *e)
+{
+    char endpoint[256], name[80], host[48] = "";
+    dev_options common = {.threads = (int)s->threads, .band_rows = (int)s->band_rows};
+    service_options o = {.models = s->models, .memory_budget = s->budget};
+    int rc = wire_worker_endpoint(s->endpoint, endpoint, sizeof endpoint, e);
+    if (!rc)
+        rc = read_devices(s->devices, &common, &o, e);
+    service *inside = rc ? NULL : service_new(&o, e);
+    if (!inside)
+        return e->code;
+    gethostname(host, sizeof host - 1);
+    snprintf(name, sizeof name, "%s/%d", host, (int)getpid());
+    net_options net = {.endpoint = endpoint,
+                       .name = s->name ? s->name : name,
+                       .local = wire_is_local(endpoint),
+                       .jobs_per_device = (int)s->jobs,
+                       .drain_ms = s->drain * 1000};
+    rc = net_run(&net, inside, &stop, stop_descriptor, e);
+    if (rc == ERR_DEVICE)
+        _exit(EXIT_DEVICE); /* the engine's thread may never come back: do not wait for it */
+    service_free(&inside);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+    settings s = {0};
+    option_result result;
+    err e = {0};
+    const option options[] = {
+        {"endpoint", OPTION_TEXT, &s.endpoint, .argument = "URL",
+         .help = "the broker's endpoint for clients; the worker side is derived from it"},
+        {"models", OPTION_TEXT, &s.models, .argument = "DIR",
+         .help = "folder of .safetensors files and diffusers folders"},
+        {"device", OPTION_TEXT, &s.devices, .fallback = "cpu", .argument = "LIST",
+         .help = "devices, for example cpu or cpu:0,cpu:1: one engine each"},
+        {"threads", OPTION_INT, &s.threads, .fallback = "0", .least = 0, .most = 1024,
+         .help = "threads of each device; 0: one per processor"},
+        {"memory-budget", OPTION_BYTES, &s.budget, .fallback = "0", .least = 0, .most = 1e15,
+         .help = "memory of each device for weights and scratch; 0: 80 % of the machine's"},
+        {"band-rows", OPTION_INT, &s.band_rows, .fallback = "0", .least = 0, .most = 65536,
+         .help = "picture rows a convolution works on at once; 0: by shape. Same pictures"},
+        {"jobs", OPTION_INT, &s.jobs, .fallback = "8", .least = 1, .most = 64,
+         .help = "jobs each device takes at a time"},
+        {"name", OPTION_TEXT, &s.name, .help = "this worker's name; default: host and process"},
+        {"drain", OPTION_INT, &s.drain, .fallback = "30", .least = 0, .most = 86400,
+         .help = "seconds that running jobs may take after SIGTERM"},
+        {"log-level", OPTION_CHOICE, &s.level, .fallback = "info", .choices = levels,
+         .help = "least important events that are logged"},
+        {0}};
+    if (option_parse(options, argc, argv, &result, &e) == 0 && result.help) {
+        option_help(stdout, "overpaint-worker --endpoint URL [options]", options);
+        return EXIT_SUCCESS;
+    }
+    if (e.code == ERR_OK && !s.endpoint)
+        err_set(&e, ERR_INVALID, "--endpoint is missing");
+    if (e.code == ERR_OK && result.operands)
+        err_set(&e, ERR_INVALID, "unexpected word \"%s\"", result.operand[0]);
+    if (e.code != ERR_OK) {
+        fprintf(stderr, "overpaint-worker: %s (see --help)\n", e.text);
+        return EXIT_USAGE;
+    }
+    log_threshold = (log_level)s.level;
+    catch_signals();
+    if (serve(&s, &e)) {
+        log_event(LOG_ERROR, "worker", "ended", "code=%s text=\"%s\"", err_name(e.code), e.text);
+        return EXIT_START;
+    }
+    return EXIT_SUCCESS;
+}
