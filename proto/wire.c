@@ -114,6 +114,19 @@ void wire_message_done(wire_message *m)
     m->frames = 0;
 }
 
+void wire_message_move(wire_message *to, wire_message *from)
+{
+    to->peer = from->peer;
+    to->header = from->header;
+    to->frames = from->frames;
+    for (size_t i = 0; i < from->frames; i++) {
+        zmq_msg_init(&to->frame[i]);
+        zmq_msg_move(&to->frame[i], &from->frame[i]);
+    }
+    from->header = NULL;
+    wire_message_done(from);
+}
+
 /* ---------------------------------------------------------------- sending */
 
 static int send_failed(err *e)

@@ -72,6 +72,7 @@ bool wire_is_local(const char *endpoint); /* ipc: paths of files mean the same o
  * (ERR_IO). `router`: the first frame is the peer's routing id. */
 int wire_receive(void *socket, bool router, wire_message *m, err *e);
 void wire_message_done(wire_message *m);
+void wire_message_move(wire_message *to, wire_message *from); /* `from` is empty afterwards */
 
 /* Parses a message from its frames (already in m->frame[0..], header first, taken over). For tests,
  * fuzzing and stored messages; wire_receive ends in it. */

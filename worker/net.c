@@ -273,18 +273,14 @@ static void on_assign(net *n, wire_message *m)
     }
     w->lease = a->lease;
     w->attempt = a->attempt;
-    int rc = wire_job_unpack(&w->job, a->job, m, &e);
-    w->job.paths_allowed = n->options->local && a->local;
+    wire_message_move(&w->message, m); /* the job's pictures point into it */
+    int rc = wire_job_unpack(&w->job, w->message.header->assign->job, &w->message, &e);
+    w->job.paths_allowed = n->options->local && w->message.header->assign->local;
     if (!rc)
         rc = job_check(&w->job, &e);
     if (!rc && answer_noop(n, w)) {
         work_free(&w);
         return;
-    }
-    w->message = *m; /* the pictures point into it */
-    *m = (wire_message){0};
-    for (size_t i = 0; i < w->message.frames; i++) {
-        zmq_msg_init(&w->message.frame[i]);
     }
     if (!rc)
         rc = service_take(n->service, w, &e);
