@@ -52,3 +52,12 @@ void arena_release(arena *a, size_t used)
     assert(used <= a->used);
     a->used = used;
 }
+
+void arena_trim(arena *a)
+{
+    const size_t page = 2 << 20; /* huge pages go whole */
+    const size_t from = (a->used + page - 1) / page * page, to = (a->peak + page - 1) / page * page;
+    if (a->base && to > from)
+        madvise(a->base + from, (to < a->capacity ? to : a->capacity) - from, MADV_DONTNEED);
+    a->peak = a->used;
+}

@@ -24,4 +24,8 @@ void arena_done(arena *a);
 void *arena_take(arena *a, size_t bytes, bool *ok);
 void arena_release(arena *a, size_t used); /* back to an earlier `used` */
 
+/* Gives the pages beyond `used` back to the system, for when the memory is needed elsewhere; `peak`
+ * becomes `used`. */
+void arena_trim(arena *a);
+
 #endif

@@ -69,11 +69,23 @@ typedef struct {
     int level;
 } settings;
 
+/* $XDG_CACHE_HOME/overpaint, or ~/.cache/overpaint; NULL when neither is known. */
+static const char *cache_folder(char *to, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = cache && cache[0] == '/' ? snprintf(to, size, "%s/overpaint", cache)
+            : home && home[0] == '/' ? snprintf(to, size, "%s/.cache/overpaint", home)
+                                     : -1;
+    return n > 0 && (size_t)n < size ? to : NULL;
+}
+
 static int serve(const settings *s, err *e)
 {
-    char endpoint[256], name[80], host[48] = "";
+    char endpoint[256], name[80], host[48] = "", cache[1024];
     dev_options common = {.threads = (int)s->threads, .band_rows = (int)s->band_rows};
-    service_options o = {.models = s->models, .memory_budget = s->budget};
+    service_options o = {.models = s->models,
+                         .cache = cache_folder(cache, sizeof cache),
+                         .memory_budget = s->budget};
     int rc = wire_worker_endpoint(s->endpoint, endpoint, sizeof endpoint, e);
     if (!rc)
         rc = read_devices(s->devices, &common, &o, e);

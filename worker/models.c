@@ -25,7 +25,7 @@ typedef struct hash_job {
 } hash_job;
 
 struct models {
-    char folder[1024];
+    char folder[1024], cache[1024];
     pthread_mutex_t lock;
     pthread_cond_t hashed;
     hash_job *jobs; /* one per path that was asked for */
@@ -34,7 +34,7 @@ struct models {
 
 static const char suffix[] = ".safetensors";
 
-models *models_new(const char *folder, err *e)
+models *models_new(const char *folder, const char *cache, err *e)
 {
     models *m = calloc(1, sizeof *m);
     if (!m) {
@@ -42,6 +42,7 @@ models *models_new(const char *folder, err *e)
         return NULL;
     }
     snprintf(m->folder, sizeof m->folder, "%s", folder ? folder : "");
+    snprintf(m->cache, sizeof m->cache, "%s", cache ? cache : "");
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->hashed, NULL);
     return m;
@@ -172,7 +173,8 @@ static void *hash_main(void *arg)
     hash_job *h = arg;
     char hex[65] = "";
     err e = {0};
-    checkpoint_hash_cached(h->path, hex, &h->owner->stopping, &e);
+    checkpoint_hash(h->path, h->owner->cache[0] ? h->owner->cache : NULL, hex, &h->owner->stopping,
+                    &e);
     pthread_mutex_lock(&h->owner->lock);
     memcpy(h->hex, hex, sizeof hex);
     h->error = e;

@@ -10,9 +10,7 @@
 
 typedef struct models models;
 
-models *models_new(const char *folder,
-                   err *e); /* the folder may be empty or absent: then only paths */
-void models_free(models **m);
+XX void models_free(models **m);
 
 /* "name" -> folder/name.safetensors or folder/name/ (diffusers); "" -> the first by name; a path
  * (with a '/') as it is, checked for existence. ERR_NOT_FOUND says where models go and which there

@@ -271,7 +271,7 @@ service *service_new(const service_options *o, err *e)
     s->end = &s->first;
     s->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     s->words = tokenizer_new(e);
-    s->models = s->words ? models_new(o->models, e) : NULL;
+    s->models = s->words ? models_new(o->models, o->cache, e) : NULL;
     s->crew = s->models ? crew_new(o->crew ? o->crew : CREW_DEFAULT, e) : NULL;
     while (s->crew && s->devices < o->devices) {
         engine_options options = {.device = o->device[s->devices],
