@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct models {
     pthread_mutex_t lock;
     pthread_cond_t hashed;
     hash_job *jobs; /* one per path that was asked for */
-    volatile bool stopping;
+    atomic_bool stopping;
 };
 
 static const char suffix[] = ".safetensors";
@@ -53,7 +54,7 @@ void models_free(models **at)
     models *m = *at;
     if (!m)
         return;
-    m->stopping = true;
+    atomic_store(&m->stopping, true);
     while (m->jobs) {
         hash_job *h = m->jobs;
         m->jobs = h->next;

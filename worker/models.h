@@ -10,7 +10,10 @@
 
 typedef struct models models;
 
-XX void models_free(models **m);
+/* The folder may be absent: then only paths name models. Hashes are kept in `cache` between runs
+ * (NULL: not kept). */
+models *models_new(const char *folder, const char *cache, err *e);
+void models_free(models **m);
 
 /* "name" -> folder/name.safetensors or folder/name/ (diffusers); "" -> the first by name; a path
  * (with a '/') as it is, checked for existence. ERR_NOT_FOUND says where models go and which there

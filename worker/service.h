@@ -28,6 +28,7 @@ typedef struct {
     int devices;
     dev_options device[SERVICE_DEVICES_MAX];
     const char *models;    /* folder */
+    const char *cache;     /* folder for what may be made again (hashes of models); NULL: none */
     int64_t memory_budget; /* for each device */
     int crew;              /* threads; 0: 2 */
 } service_options;
