@@ -71,7 +71,7 @@ void models_free(models **at)
 
 static bool is_model_folder(const char *path)
 {
-    char part[1200];
+    char part[1400];
     struct stat st;
     snprintf(part, sizeof part, "%s/unet", path);
     return !stat(part, &st) && S_ISDIR(st.st_mode);

@@ -70,17 +70,20 @@ static void say_hello(net *n, int64_t now)
     say(n, &h);
 }
 
+/* How many leases the worker will hold at once. */
+static int credit_now(const net *n)
+{
+    return n->draining || n->broken ? 0 : n->options->jobs_per_device * service_devices(n->service);
+}
+
 static void say_credit(net *n)
 {
     wire_header h = new_header();
     Overpaint__Credit credit = OVERPAINT__CREDIT__INIT;
-    int most = n->options->jobs_per_device * service_devices(n->service);
-    int jobs = n->draining || n->broken ? 0 : most - jobs_held(n);
     h.body_case = OVERPAINT__HEADER__BODY_CREDIT;
     h.credit = &credit;
     credit.has_jobs = 1;
-    credit.jobs = jobs > 0 ? (uint32_t)jobs : 0;
-    n->credit_sent = jobs;
+    credit.jobs = (uint32_t)(n->credit_sent = credit_now(n));
     say(n, &h);
 }
 
@@ -325,6 +328,12 @@ static void on_failure(net *n, wire_message *m)
     n->welcome = false; /* a broker that does not know us wants a HELLO */
 }
 
+static void on_heartbeat(net *n, wire_message *m)
+{
+    (void)n; /* that it came is all it says */
+    (void)m;
+}
+
 static void dispatch(net *n, wire_message *m)
 {
     static const struct {
@@ -336,6 +345,7 @@ static void dispatch(net *n, wire_message *m)
         {OVERPAINT__HEADER__BODY_REVOKE, on_revoke},
         {OVERPAINT__HEADER__BODY_SETTLED, on_settled},
         {OVERPAINT__HEADER__BODY_FAILURE, on_failure},
+        {OVERPAINT__HEADER__BODY_HEARTBEAT, on_heartbeat},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].body == m->header->body_case) {
@@ -408,7 +418,6 @@ static bool stuck(net *n, int64_t now)
 
 static void keep_time(net *n, int64_t now)
 {
-    const int most = n->options->jobs_per_device * service_devices(n->service) - jobs_held(n);
     if (now - n->heard_ms > WIRE_LOST_MS || !n->socket)
         reconnect(n, now);
     if (!n->welcome) {
@@ -418,7 +427,7 @@ static void keep_time(net *n, int64_t now)
     }
     if (now - n->beat_ms >= WIRE_HEARTBEAT_MS / 2)
         say_state(n, false, now);
-    if (n->credit_sent != (n->draining || n->broken ? 0 : most))
+    if (n->credit_sent != credit_now(n))
         say_credit(n);
     if (now - n->resend_ms < RESEND_MS)
         return;

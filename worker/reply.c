@@ -1,6 +1,7 @@
 /* Outcomes on the wire: see reply.h. */
 #include "worker/reply.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,6 +4,7 @@
 #include "worker/residents.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
