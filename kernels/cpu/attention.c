@@ -112,12 +112,13 @@ static void panel_meets_keys(const plan *p, query_panel *q, head h, int64_t quer
     if (p->a->causal && key > query + PANEL - 1)
         return;
     int64_t keys = end - key < KEYS ? end - key : KEYS;
-    p->simd->gemm(keys, p->d, keys_of(p, h) + key * p->d, p->d, q->queries, scores, PANEL, false);
+    p->simd->gemm(keys, p->d, keys_of(p, h) + key * p->d, p->d, q->queries, scores, PANEL, false,
+                  NULL);
     if (p->a->causal)
         hide_later(scores, key, keys, query);
     p->simd->softmax(keys, scores, &q->state, p->d, q->sums);
     p->simd->gemm(p->d, keys, values_of(p, h, block), row_stride(KEYS), scores, q->sums, PANEL,
-                  true);
+                  true, NULL);
 }
 
 static void attention_tile(void *arg, int64_t tile, int thread)

@@ -79,10 +79,13 @@ static void conv_tile(void *arg, int64_t tile, int thread)
     for (int64_t k = 0; k < p->k; k += p->chain) {
         int64_t n = p->k - k < p->chain ? p->k - k : p->chain;
         gather(p, rows, row, row_end, k, k + n);
-        for (int64_t i = panel; i < panel_end; i++)
-            p->simd->gemm(row_end - row, n, rows, row_stride(p->chain),
-                          weights + (i * p->k + k) * PANEL, sums + (i - panel) * PANEL,
-                          (panel_end - panel) * PANEL, k > 0);
+        for (int64_t i = panel; i < panel_end; i++) {
+            const float *b = weights + (i * p->k + k) * PANEL;
+            const float *next =
+                i + 1 < panel_end ? b + p->k * PANEL : weights + (panel * p->k + k + n) * PANEL;
+            p->simd->gemm(row_end - row, n, rows, row_stride(p->chain), b,
+                          sums + (i - panel) * PANEL, (panel_end - panel) * PANEL, k > 0, next);
+        }
     }
     finish_rows(p, sums, row, row_end, panel, panel_end);
 }

@@ -19,7 +19,7 @@ static inline const cpu *cpu_of(const dev *d)
 /* weight.layout */
 enum {
     LAYOUT_PANELS,  /* [panel of out][k * k * in][PANEL], a tap's channels together */
-    LAYOUT_WINOGRAD /* [panel of out][WINOGRAD_IN][in][PANEL] */
+    LAYOUT_WINOGRAD /* [WINOGRAD_IN][panel of out][in][PANEL] */
 };
 
 /* The longest chain of products summed in one go; a longer one is cut into equal blocks whose sums

@@ -98,9 +98,9 @@ static void transform_filters(const filter_transform *g, const chunk *c, int64_t
 static void store_winograd(const weight *w, int64_t panel, const chunk *c)
 {
     filter_transform g = filter_transform_make();
-    float *to = (float *)w->data + panel * WINOGRAD_IN * w->in * PANEL;
+    float *to = (float *)w->data + panel * w->in * PANEL;
     for (int64_t i = 0; i < c->channels; i++)
-        transform_filters(&g, c, i, to + (c->from + i) * PANEL, w->in * PANEL);
+        transform_filters(&g, c, i, to + (c->from + i) * PANEL, panels_of(w->out) * w->in * PANEL);
 }
 
 static void pack_panel(void *arg, int64_t panel, int thread)

@@ -31,9 +31,10 @@ typedef struct simd {
     const char *name;
 
     /* c[rows][PANEL] (+)= a[rows][k] * panel[k][PANEL]: one chain of fused multiply-adds over k for
-     * each element. */
+     * each element. `next`: the panel that comes after this one, to be fetched into the second
+     * cache meanwhile; may be NULL. */
     void (*gemm)(int64_t rows, int64_t k, const float *a, int64_t lda, const float *panel, float *c,
-                 int64_t ldc, bool add);
+                 int64_t ldc, bool add, const float *next);
 
     /* out = act(sum + bias) + residual; bias and residual may be NULL; residual may be out. */
     void (*finish)(int64_t n, float *out, const float *sum, const float *bias,

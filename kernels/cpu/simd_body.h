@@ -108,9 +108,9 @@ INLINE vf activate_v(vf x, activation act)
 /* A block of `rows` x (GEMM_VECTORS * W): constants after inlining, all sums in registers. Five
  * base pointers, three rows from each, keep the addresses in registers too. */
 INLINE void gemm_block(int rows, int64_t k, const float *a, int64_t lda, const float *b, float *c,
-                       int64_t ldc, bool add)
+                       int64_t ldc, bool add, const char *next, int64_t step)
 {
-    enum { AHEAD = 512 }; /* floats of the panel fetched ahead of use */
+    enum { AHEAD = 512 }; /* floats of the panel fetched ahead of use, from the second cache */
     vf sum[GEMM_ROWS][GEMM_VECTORS];
     const float *base[(GEMM_ROWS + 2) / 3];
     UNROLL(8)
@@ -120,8 +120,9 @@ INLINE void gemm_block(int rows, int64_t k, const float *a, int64_t lda, const f
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < GEMM_VECTORS; v++)
             sum[r][v] = v_set(0.0f);
-    for (int64_t i = 0; i < k; i++, b += PANEL) {
+    for (int64_t i = 0; i < k; i++, b += PANEL, next += step) {
         vf column[GEMM_VECTORS];
+        _mm_prefetch(next, _MM_HINT_T1);
         UNROLL(2)
         for (int v = 0; v < GEMM_VECTORS; v++) {
             column[v] = v_load(b + v * W);
@@ -147,12 +148,12 @@ INLINE void gemm_block(int rows, int64_t k, const float *a, int64_t lda, const f
 }
 
 typedef void (*gemm_block_fn)(int64_t k, const float *a, int64_t lda, const float *b, float *c,
-                              int64_t ldc, bool add);
+                              int64_t ldc, bool add, const char *next, int64_t step);
 #define GEMM_BLOCK(rows)                                                                           \
     static void gemm_##rows(int64_t k, const float *a, int64_t lda, const float *b, float *c,      \
-                            int64_t ldc, bool add)                                                 \
+                            int64_t ldc, bool add, const char *next, int64_t step)                 \
     {                                                                                              \
-        gemm_block(rows, k, a, lda, b, c, ldc, add);                                               \
+        gemm_block(rows, k, a, lda, b, c, ldc, add, next, step);                                   \
     }
 #define GEMM_NAME(rows) gemm_##rows,
 #if GEMM_ROWS == 14
@@ -163,16 +164,20 @@ typedef void (*gemm_block_fn)(int64_t k, const float *a, int64_t lda, const floa
 GEMM_BLOCKS(GEMM_BLOCK)
 static const gemm_block_fn gemm_blocks[GEMM_ROWS + 1] = {NULL, GEMM_BLOCKS(GEMM_NAME)};
 
-/* Rows are split evenly: 64 as 13+13+13+13+12, not as 4 x 14 + 8. */
+/* Rows are split evenly: 64 as 13+13+13+13+12, not as 4 x 14 + 8. Each block fetches its share of
+ * the next panel, so that memory is read at an even rate. */
 static void gemm(int64_t rows, int64_t k, const float *a, int64_t lda, const float *panel, float *c,
-                 int64_t ldc, bool add)
+                 int64_t ldc, bool add, const float *next)
 {
     int64_t blocks = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
+    int64_t calls = blocks * (PANEL / (GEMM_VECTORS * W)), call = 0;
+    int64_t step = PANEL * (int64_t)sizeof *next / calls;
+    const char *fetch = (const char *)(next ? next : panel);
     for (int column = 0; column < PANEL; column += GEMM_VECTORS * W)
         for (int64_t i = 0; i < blocks; i++) {
             int64_t from = i * rows / blocks, to = (i + 1) * rows / blocks;
             gemm_blocks[to - from](k, a + from * lda, lda, panel + column, c + from * ldc + column,
-                                   ldc, add);
+                                   ldc, add, fetch + call++ * k * step, step);
         }
 }
 

@@ -101,15 +101,21 @@ static void winograd_tile(void *arg, int64_t tile, int thread)
     int64_t width = (panel_end - panel) * PANEL, column = panel * PANEL;
     float *inputs = p->scratch + thread * (p->inputs + p->products);
     float *products = inputs + p->inputs;
-    int64_t stride = row_stride(p->chain);
+    int64_t stride = row_stride(p->chain), panels = panels_of(w->out);
+    const float *weights = w->data;
     for (int64_t k = 0; k < w->in; k += p->chain) {
         int64_t n = w->in - k < p->chain ? w->in - k : p->chain;
         transform_inputs(p, first, end, k, n, inputs);
-        for (int64_t i = panel; i < panel_end; i++)
-            for (int e = 0; e < WINOGRAD_IN; e++)
-                p->simd->gemm(count, n, inputs + e * count * stride, stride,
-                              (const float *)w->data + ((i * WINOGRAD_IN + e) * w->in + k) * PANEL,
-                              products + e * count * width + (i - panel) * PANEL, width, k > 0);
+        for (int e = 0; e < WINOGRAD_IN; e++)
+            for (int64_t i = panel; i < panel_end; i++) {
+                const float *b = weights + ((e * panels + i) * w->in + k) * PANEL;
+                const float *next = i + 1 < panel_end
+                                        ? b + w->in * PANEL
+                                        : b + (panels - (panel_end - panel) + 1) * w->in * PANEL;
+                p->simd->gemm(count, n, inputs + e * count * stride, stride, b,
+                              products + e * count * width + (i - panel) * PANEL, width, k > 0,
+                              next);
+            }
     }
     int64_t columns = column + width < w->out ? width : w->out - column;
     transform_outputs(p, first, end, column, columns, products, width);
