@@ -250,8 +250,7 @@ static bool target_begin(plan *p, int file, const char *path)
     uint64_t length = size;
     t->data = (int64_t)(sizeof length + size);
     bool ok = write_all(t->fd, &length, sizeof length, 0) &&
-              write_all(t->fd, text, size, sizeof length) &&
-              ftruncate(t->fd, t->data + bytes) == 0;
+              write_all(t->fd, text, size, sizeof length) && ftruncate(t->fd, t->data + bytes) == 0;
     free(text);
     return ok;
 }
