@@ -78,6 +78,9 @@ bool draw_bool(randoms *r);
 int64_t draw_size(randoms *r, int64_t most);
 /* Sizes up to most[i], drawn again until their product is at most `product`. */
 void draw_sizes(randoms *r, int count, int64_t *size, const int64_t *most, int64_t product);
+/* Contents of a buffer, F32, F16, BF16 or U8, always finite: normal, or with `hostile` half of the
+ * time tiny, large, constant, one-hot or of very different sizes. */
+void fill_values(randoms *r, void *data, dtype type, int64_t count, bool hostile);
 
 /* The values of row `s->shape` of a table of real shapes, or NULL for a random trial. */
 const int *real_shape(session *s, const int *table, int rows, int columns);
@@ -98,7 +101,8 @@ static inline tensor floats(int64_t n, int64_t h, int64_t w, int64_t c)
     return tensor_of(NULL, F32, n, h, w, c);
 }
 
-/* One run on one device: the outputs (malloc'ed, by slot). false: something was reported. */
+/* One run on one device: the outputs (malloc'ed, by slot). false: something was reported. run_once
+ * wants to know the scratch that run_dry found. */
 typedef struct {
     void *out[SLOTS];
     double flops;

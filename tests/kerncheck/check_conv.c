@@ -76,10 +76,10 @@ static void conv_trial(session *s, shape c)
     if (c.in2)
         trial_in(&t, X2, BATCHED, floats(c.n, c.h, c.w, c.in2));
     trial_in(&t, MATRIX, SHARED, floats(c.out, c.in + c.in2, c.k, c.k));
-    if (draw_bool(r))
+    if (s->bench || draw_bool(r))
         trial_in(&t, BIAS, SHARED, floats(1, 1, 1, c.out));
-    o.o.act = (activation)draw_below(r, ACT_COUNT);
-    int residual = (int)draw_below(r, 3);
+    o.o.act = s->bench ? ACT_NONE : (activation)draw_below(r, ACT_COUNT);
+    int residual = s->bench ? 0 : (int)draw_below(r, 3);
     o.in_place = residual == 2;
     if (o.in_place)
         trial_in_out(&t, OUT, BATCHED, floats(c.n, out_h, out_w, c.out));

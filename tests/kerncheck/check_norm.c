@@ -79,7 +79,7 @@ void check_group_norm(session *s)
     draw_sizes(r, 5, size, most, 100000);
     own o = {.groups = real ? 32 : (int)draw_size(r, 33),
              .eps = draw_bool(r) ? 1e-5 : 1e-6,
-             .act = draw_bool(r) ? ACT_SILU : (activation)draw_below(r, ACT_COUNT)};
+             .act = s->bench || draw_bool(r) ? ACT_SILU : (activation)draw_below(r, ACT_COUNT)};
     int64_t n = real ? real[0] : size[0], h = real ? real[1] : size[1];
     int64_t w = real ? real[2] : size[2];
     int64_t c = real ? real[3] + real[4] : o.groups * size[4];

@@ -23,10 +23,10 @@ static void report_float(const trial *t, const dev *d, int out, int64_t at, floa
                          float expected, double allowed)
 {
     trial_fail(t,
-               "%s (%d threads, band %d, Winograd <= %d): output %d value %lld is %.9g, "
+               "%s (%s, %d threads, band %d): output %d value %lld is %.9g, "
                "expected %.9g within %.3g",
-               d->name, d->options.threads, d->options.band_rows, d->options.winograd_most, out,
-               (long long)at, (double)got, (double)expected, allowed);
+               d->name, d->class_name, d->options.threads, d->options.band_rows, out, (long long)at,
+               (double)got, (double)expected, allowed);
 }
 
 static bool compare_floats(const trial *t, const dev *d, int out, const float *got,
@@ -85,10 +85,9 @@ bool compare_bits(const trial *t, const dev *d, const char *what, const outcome 
         if (memcmp(got->out[i], expected->out[i], tensor_bytes(t->at[i].t)) == 0)
             continue;
         trial_fail(t,
-                   "%s (%d threads, band %d, Winograd <= %d): output %d is not the same bits "
+                   "%s (%s, %d threads, band %d): output %d is not the same bits "
                    "for %s",
-                   d->name, d->options.threads, d->options.band_rows, d->options.winograd_most, i,
-                   what);
+                   d->name, d->class_name, d->options.threads, d->options.band_rows, i, what);
         return false;
     }
     return true;

@@ -14,7 +14,7 @@
 #include "tests/kerncheck/check.h"
 
 enum { EXIT_USAGE = 2, EXIT_SKIPPED = 77, FAILURES_MOST = 5 };
-static const size_t SCRATCH_BYTES = (size_t)1 << 34, WEIGHT_BYTES = (size_t)1 << 32;
+static const size_t SCRATCH_BYTES = (size_t)1 << 31, WEIGHT_BYTES = (size_t)1 << 30;
 
 typedef struct {
     long seed, rounds, real, bench, threads, winograd;

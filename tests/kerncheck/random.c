@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "tests/kerncheck/check.h"
-#include "tests/kerncheck/fill.h"
 
 uint64_t draw(randoms *r)
 {
@@ -88,9 +87,9 @@ static uint16_t to_bits16(float v, dtype type)
                                     : sign | (unsigned)exponent << 10 | (bits >> 13 & 0x3ff));
 }
 
-void fill_values(randoms *r, void *data, dtype type, int64_t count)
+void fill_values(randoms *r, void *data, dtype type, int64_t count, bool hostile)
 {
-    kind k = draw_bool(r) ? NORMAL : (kind)draw_below(r, KINDS);
+    kind k = hostile && draw_bool(r) ? (kind)draw_below(r, KINDS) : NORMAL;
     float constant = draw_normal(r) * 3;
     int64_t hot = draw_below(r, count);
     for (int64_t i = 0; i < count; i++) {

@@ -77,7 +77,7 @@ static bool device_intact(const trial *t, const dev *d, size_t peak)
     else if (d->scratch.used != 0)
         trial_fail(t, "%s kept %zu bytes of scratch", d->name, d->scratch.used);
     else if (d->counters.scratch_peak != peak)
-        trial_fail(t, "%s took %zu bytes of scratch, %zu on the first run", d->name,
+        trial_fail(t, "%s took %zu bytes of scratch, %zu when dry", d->name,
                    d->counters.scratch_peak, peak);
     else if (!all_bytes(end, guard, GUARD_BYTE))
         trial_fail(t, "%s wrote beyond its scratch of %zu bytes", d->name, peak);
@@ -114,7 +114,7 @@ bool run_dry(const trial *t, dev *d, int64_t first, outcome *o)
     return d->status == DEV_OK && d->scratch.used == 0;
 }
 
-/* o->scratch says what the dry run found; 0 with `salt` 0 means that it is not known. */
+/* o->scratch comes in as what the dry run found. */
 bool run_once(const trial *t, dev *d, int salt, int64_t first, outcome *o)
 {
     guarded g[SLOTS] = {0};

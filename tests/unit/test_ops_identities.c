@@ -1,0 +1,311 @@
+/* What must hold whatever the numbers are: an option of an op equals the same thing done by hand.
+ * Together with the golden data this is what the reference itself rests on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/ops.h"
+#include "tests/support/golden.h"
+
+static const char *const backends[] = {"ref", "cpu"};
+enum { BACKENDS = sizeof backends / sizeof *backends };
+
+static void setup(dev **d, arena *weights, const char *backend)
+{
+    char why[256] = "";
+    dev_options o = {.backend = backend, .threads = 2, .scratch_bytes = 1 << 28};
+    *d = dev_new(&o, why);
+    if (!*d)
+        fail_msg("%s", why);
+    assert_true(arena_init(weights, 1 << 24, false));
+}
+
+static void teardown(dev **d, arena *weights)
+{
+    assert_int_equal((*d)->status, DEV_OK);
+    arena_done(weights);
+    dev_free(d);
+}
+
+/* Some numbers between -1 and 1. */
+static tensor numbers(dev *d, int64_t n, int64_t h, int64_t w, int64_t c)
+{
+    static const uint32_t multiplier = 2654435761u;
+    tensor t = dev_tensor(d, F32, n, h, w, c);
+    float *x = t.data;
+    for (int64_t i = 0; i < tensor_count(t); i++)
+        x[i] = (float)(int32_t)((uint32_t)(i + 1) * (uint32_t)(c + h) * multiplier) * 0x1p-31f;
+    return t;
+}
+
+/* Channels of a and b side by side. */
+static tensor side_by_side(dev *d, tensor a, tensor b)
+{
+    int64_t ca = a.dim[3], cb = b.dim[3], c = ca + cb;
+    tensor t = dev_tensor(d, F32, a.dim[0], a.dim[1], a.dim[2], c);
+    for (int64_t i = 0; i < tensor_count(t) / c; i++) {
+        memcpy((float *)t.data + i * c, (float *)a.data + i * ca, (size_t)ca * sizeof(float));
+        memcpy((float *)t.data + i * c + ca, (float *)b.data + i * cb, (size_t)cb * sizeof(float));
+    }
+    return t;
+}
+
+static void expect_near(tensor got, tensor wanted)
+{
+    assert_true(tensor_same_shape(got, wanted));
+    assert_true(golden_distance(got.data, wanted.data, tensor_count(wanted)) <= 1e-6);
+}
+
+static void expect_equal(tensor got, tensor wanted)
+{
+    assert_true(tensor_same_shape(got, wanted));
+    assert_memory_equal(got.data, wanted.data, tensor_bytes(wanted));
+}
+
+static weight packed(dev *d, arena *to, int64_t out, int64_t in, int k)
+{
+    weight w = {.out = out, .in = in, .k = k};
+    op_pack(d, &w, to, numbers(d, out, in, k, k).data, F32, 1);
+    return w;
+}
+
+static void test_convolution(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BACKENDS; i++) {
+        dev *d;
+        arena to;
+        setup(&d, &to, backends[i]);
+        tensor x = numbers(d, 2, 5, 6, 24), x2 = numbers(d, 2, 5, 6, 10);
+        tensor both = side_by_side(d, x, x2);
+        weight w = packed(d, &to, 20, 34, 3);
+        tensor bias = numbers(d, 1, 1, 1, 20), residual = numbers(d, 2, 5, 6, 20);
+        tensor plain = op_conv2d(d, NEW, both, &w, (conv2d_options){0});
+        expect_near(op_conv2d(d, NEW, x, &w, (conv2d_options){.x2 = x2}), plain);
+
+        tensor hand = op_add(d, NEW, plain, numbers(d, 1, 5, 6, 20)); /* another addend: differs */
+        assert_true(golden_distance(hand.data, plain.data, tensor_count(plain)) > 0.01);
+        hand = dev_tensor(d, F32, 2, 5, 6, 20);
+        for (int64_t j = 0; j < tensor_count(hand); j++)
+            ((float *)hand.data)[j] = ((float *)plain.data)[j] + ((float *)bias.data)[j % 20];
+        hand = op_add(d, NEW, op_activate(d, NEW, hand, ACT_SILU), residual);
+        conv2d_options all = {.x2 = x2, .bias = bias, .residual = residual, .act = ACT_SILU};
+        expect_near(op_conv2d(d, NEW, x, &w, all), hand);
+        op_conv2d(d, &residual, x, &w, all); /* in place of the residual */
+        expect_near(residual, hand);
+        teardown(&d, &to);
+    }
+}
+
+/* A pixel of a 3x3 convolution sees its neighbours the right way round. */
+static void test_filter_orientation(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BACKENDS; i++) {
+        dev *d;
+        arena to;
+        setup(&d, &to, backends[i]);
+        float up_left[9] = {1};
+        weight w = {.out = 1, .in = 1, .k = 3};
+        op_pack(d, &w, &to, up_left, F32, 1);
+        tensor x = numbers(d, 1, 4, 3, 1);
+        tensor y = op_conv2d(d, NEW, x, &w, (conv2d_options){0});
+        for (int64_t at = 0; at < 12; at++) {
+            int64_t row = at / 3, column = at % 3;
+            float wanted = row && column ? ((float *)x.data)[at - 4] : 0;
+            assert_true(((float *)y.data)[at] == wanted);
+        }
+        teardown(&d, &to);
+    }
+}
+
+static void test_group_norm(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BACKENDS; i++) {
+        dev *d;
+        arena to;
+        setup(&d, &to, backends[i]);
+        tensor x = numbers(d, 2, 5, 6, 40), x2 = numbers(d, 2, 5, 6, 24);
+        tensor scale = numbers(d, 1, 1, 1, 64), shift = numbers(d, 1, 1, 1, 64);
+        tensor add = numbers(d, 2, 1, 1, 64);
+        tensor both = side_by_side(d, x, x2);
+        group_norm_options o = {.x2 = x2};
+        expect_near(op_group_norm(d, NEW, x, scale, shift, o),
+                    op_group_norm(d, NEW, both, scale, shift, (group_norm_options){0}));
+        o = (group_norm_options){.x2 = x2, .add = add, .act = ACT_SILU, .groups = 8};
+        tensor got = op_group_norm(d, NEW, x, scale, shift, o);
+        for (int64_t j = 0; j < tensor_count(both); j++)
+            ((float *)both.data)[j] += ((float *)add.data)[j / (30 * 64) * 64 + j % 64];
+        o = (group_norm_options){.groups = 8};
+        tensor hand = op_group_norm(d, NEW, both, scale, shift, o);
+        expect_near(got, op_activate(d, NEW, hand, ACT_SILU));
+        teardown(&d, &to);
+    }
+}
+
+static tensor first_tokens(dev *d, tensor x, int64_t t)
+{
+    tensor y = dev_tensor(d, F32, x.dim[0], 1, t, x.dim[3]);
+    for (int64_t i = 0; i < x.dim[0]; i++)
+        memcpy(tensor_sample(y, i).data, tensor_sample(x, i).data, tensor_bytes(y) / x.dim[0]);
+    return y;
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BACKENDS; i++) {
+        dev *d;
+        arena to;
+        setup(&d, &to, backends[i]);
+        tensor q = numbers(d, 2, 1, 9, 48), k = numbers(d, 2, 1, 20, 48);
+        tensor v = op_activate(d, NEW, k, ACT_GELU);
+        int32_t keys[] = {13, 13}, one[] = {1, 1};
+        tensor limited = op_attention(d, NEW, q, k, v, 3, false, keys);
+        expect_near(limited, op_attention(d, NEW, q, first_tokens(d, k, 13), first_tokens(d, v, 13),
+                                          3, false, NULL));
+        /* One key: its value, whatever the query. */
+        tensor y = op_attention(d, NEW, q, k, v, 3, false, one);
+        for (int64_t t = 0; t < 9; t++)
+            assert_memory_equal((float *)y.data + t * 48, v.data, 48 * sizeof(float));
+        /* Causal: query j is query j over its first j + 1 keys. */
+        tensor causal = op_attention(d, NEW, q, k, v, 3, true, NULL);
+        for (int32_t t = 0; t < 9; t++) {
+            int32_t seen[] = {t + 1, t + 1};
+            tensor some = op_attention(d, NEW, q, k, v, 3, false, seen);
+            double off =
+                golden_distance((float *)causal.data + t * 48, (float *)some.data + t * 48, 48);
+            assert_true(off <= 1e-6);
+        }
+        teardown(&d, &to);
+    }
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    static const uint16_t half[] = {0x3c00, 0xc000, 0x3800, 0x0000, 0x4200, 0x3400}; /* 3 rows */
+    float position[] = {10, 20, 30, 40};
+    const int32_t ids[] = {2, 0, 1, 2};
+    tensor table = tensor_of((void *)half, F16, 1, 1, 3, 2);
+    tensor y = op_embed(d, NEW, ids, 2, table, tensor_of(position, F32, 1, 1, 2, 2));
+    static const float wanted[] = {13, 20.25f, 31, 38, 10.5f, 20, 33, 40.25f};
+    expect_equal(y, tensor_of((void *)wanted, F32, 2, 1, 2, 2));
+
+    double weights[] = {1, 1, 1, 1};
+    op_emphasis(d, y, weights);
+    expect_equal(y, tensor_of((void *)wanted, F32, 2, 1, 2, 2));
+    weights[1] = 3;
+    double before = 0, after = 0;
+    for (int i = 0; i < 8; i++)
+        before += wanted[i];
+    op_emphasis(d, y, weights);
+    const float *x = y.data;
+    for (int i = 0; i < 8; i++)
+        after += x[i];
+    assert_float_equal(after, before, 1e-4);
+    assert_float_equal(x[2] / x[0], 3 * wanted[2] / wanted[0], 1e-5);
+    memset(weights, 0, sizeof weights);
+    op_emphasis(d, y, weights);
+    for (int i = 0; i < 8; i++)
+        assert_true(x[i] == 0); /* not NaN */
+    teardown(&d, &to);
+}
+
+/* One Euler step with guidance 7, by hand; the UNet's next input; the part under a mask. */
+static void test_step(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    float x[] = {1, 2}, cond[] = {3, -1}, uncond[] = {2, 1}, past[] = {5, 6}, init[] = {100, 200};
+    float mask[] = {0, 0.5f}, denoised[2], input[2];
+    step_row r = {
+        .x = tensor_of(x, F32, 1, 1, 2, 1),
+        .prediction = {tensor_of(cond, F32, 1, 1, 2, 1), tensor_of(uncond, F32, 1, 1, 2, 1)},
+        .history = {tensor_of(past, F32, 1, 1, 2, 1)},
+        .init = tensor_of(init, F32, 1, 1, 2, 1),
+        .mask = tensor_of(mask, F32, 1, 1, 2, 1),
+        .denoised = tensor_of(denoised, F32, 1, 1, 2, 1),
+        .input = tensor_of(input, F32, 1, 1, 2, 1),
+        .coef_x = {[STEP_X] = 1, [STEP_PREDICTION] = 7, [STEP_PREDICTION + 1] = -6},
+        .coef_history = {{[STEP_X] = 1, [STEP_PAST] = 2}},
+        .coef_denoised = {[STEP_PAST] = 1, [STEP_INIT] = 0.5f},
+        .stored = {true},
+        .input_scale = 2};
+    op_step(d, 1, &r);
+    /* x' = 1 + 21 - 12 = 10 and 2 - 7 - 6 = -11; then 100 where the mask is 0, half way at 0.5 */
+    assert_true(x[0] == 100 && x[1] == 200 + 0.5f * (-11 - 200));
+    assert_true(past[0] == 1 + 10 && past[1] == 2 + 12); /* from the old x and the old history */
+    assert_true(denoised[0] == 5 + 50 && denoised[1] == 6 + 100);
+    assert_true(input[0] == 200 && input[1] == 2 * x[1]);
+    teardown(&d, &to);
+}
+
+static void test_pixels(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    uint8_t byte[256 * 3];
+    for (int i = 0; i < 256 * 3; i++)
+        byte[i] = (uint8_t)(i / 3);
+    tensor x = op_pixels_in(d, NEW, tensor_of(byte, U8, 1, 16, 16, 3));
+    assert_true(((float *)x.data)[0] == -1 && ((float *)x.data)[256 * 3 - 1] == 1);
+    tensor y = op_pixels_out(d, NEW, x);
+    for (int i = 0; i < 256 * 3; i++) /* truncation may cost a level, never more */
+        assert_in_range(byte[i] - ((uint8_t *)y.data)[i], 0, 1);
+    float odd[] = {-5, 5, 0.0f / 0.0f, 0, 1e38f, 0.9999999f};
+    static const uint8_t wanted[] = {0, 255, 0, 127, 255, 254};
+    if (odd[2] == odd[2])
+        fail_msg("not a NaN");
+    tensor z = op_pixels_out(d, NEW, tensor_of(odd, F32, 1, 1, 2, 3));
+    assert_memory_equal(z.data, wanted, sizeof wanted);
+
+    static const float matrix[4][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0.5f, 0, -1}};
+    float latent[] = {0.25f, -1, 2, 0.5f};
+    static const uint8_t preview[] = {191, 0, 255};
+    z = op_preview(d, NEW, tensor_of(latent, F32, 1, 1, 1, 4), matrix);
+    assert_memory_equal(z.data, preview, sizeof preview);
+    teardown(&d, &to);
+}
+
+static void test_gather_and_finite(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    float a[] = {1, 2, 3, 4, 5, 6}, b[] = {7, 8, 9, 10};
+    const tensor source[] = {tensor_of(a, F32, 1, 1, 2, 3), tensor_of(b, F32, 1, 1, 2, 2)};
+    static const float wanted[] = {0.5f, 1, 2, 2.5f, 3.5f, 4, 4.5f, 5};
+    tensor y = op_gather(d, NEW, source, 2, 2, 0.5f);
+    expect_equal(y, tensor_of((void *)wanted, F32, 2, 1, 2, 2));
+    bool flag[2] = {false, true};
+    ((float *)y.data)[7] = __builtin_inff();
+    op_finite(d, y, flag);
+    assert_true(flag[0] && !flag[1]);
+    teardown(&d, &to);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_convolution), cmocka_unit_test(test_filter_orientation),
+        cmocka_unit_test(test_group_norm),  cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_text),        cmocka_unit_test(test_step),
+        cmocka_unit_test(test_pixels),      cmocka_unit_test(test_gather_and_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
