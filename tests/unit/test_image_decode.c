@@ -268,6 +268,9 @@ static void test_not_a_picture(void **state)
         {"\x89PNG\r\n\x1a", 7, "no picture file"},
         {"\x89PNG\r\n\x1a\n", 8, "has no header"},
         {"\x89PNG\r\n\x1a\n\0\0\0\rIDAT\0\0\0\1\0\0\0\1", 24, "has no header"},
+        {"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x8\2\0\0\0\x90\x77\x53\xde"
+         "\x7f\0\0\0eXIfMM\0*\0\0\0\x8\0\1",
+         52, "ends too early"},
         {"\xff\xd8\xff", 3, "Premature end"},
         {"\xff\xd8\xff\xd9", 4, "JPEG file is damaged"},
         {"RIFF\4\0\0\0WEBP", 12, "WebP file is damaged"},

@@ -108,12 +108,27 @@ static void guarded(png_structp png, png_infop info, png_source *s)
         read_picture(png, info, s);
 }
 
+/* Every chunk lies within the file. libpng would find out only after it has allocated what an eXIf
+ * chunk claims to hold, up to 2 GiB. */
+static int check_chunks(const uint8_t *bytes, size_t size, err *e)
+{
+    enum { FRAME = 12 }; /* length, type and checksum round the contents */
+    size_t at = 8;
+    bool ended = false;
+    while (!ended && size - at >= FRAME && png_get_uint_32(bytes + at) <= size - at - FRAME) {
+        ended = !memcmp(bytes + at + 4, "IEND", 4);
+        at += FRAME + png_get_uint_32(bytes + at);
+    }
+    return ended ? 0 : err_set(e, ERR_INVALID, "the PNG file is damaged: it ends too early");
+}
+
 /* Width and height from the IHDR chunk, which the format wants first. */
 static int check_header(const uint8_t *bytes, size_t size, const image_limits *limits, err *e)
 {
     if (size < 24 || memcmp(bytes + 12, "IHDR", 4) != 0)
         return err_set(e, ERR_INVALID, "the PNG file has no header, expected IHDR after 8 bytes");
-    return limits_check(limits, png_get_uint_32(bytes + 16), png_get_uint_32(bytes + 20), e);
+    int rc = limits_check(limits, png_get_uint_32(bytes + 16), png_get_uint_32(bytes + 20), e);
+    return rc ? rc : check_chunks(bytes, size, e);
 }
 
 int decode_png(decoded *out, const uint8_t *bytes, size_t size, const image_limits *limits, err *e)
