@@ -14,6 +14,7 @@ typedef struct {
     decoded *out;
     const uint8_t *bytes;
     size_t size, at;
+    const image_limits *limits;
     err *e;
     int rc;
 } png_source;
@@ -80,6 +81,7 @@ static void read_orientation(png_structp png, png_infop info, decoded *out)
 
 static void read_picture(png_structp png, png_infop info, png_source *s)
 {
+    set_limits(png, s->limits);
     png_read_info(png, info);
     bool grey = !(png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR);
     s->out->samples = grey ? SAMPLES_GREY : SAMPLES_RGB;
@@ -136,7 +138,7 @@ int decode_png(decoded *out, const uint8_t *bytes, size_t size, const image_limi
     int rc = check_header(bytes, size, limits, e);
     if (rc)
         return rc;
-    png_source s = {.out = out, .bytes = bytes, .size = size, .e = e};
+    png_source s = {.out = out, .bytes = bytes, .size = size, .limits = limits, .e = e};
     png_infop info = NULL;
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, fail, ignore);
     if (png)
@@ -146,7 +148,6 @@ int decode_png(decoded *out, const uint8_t *bytes, size_t size, const image_limi
         goto out;
     }
     png_set_read_fn(png, &s, take);
-    set_limits(png, limits);
     guarded(png, info, &s);
 out:
     png_destroy_read_struct(&png, &info, NULL);
