@@ -6,6 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A text that was cut may end inside a UTF-8 character: that one goes too. */
+static void drop_half_character(char *text)
+{
+    size_t n = strlen(text), from = n;
+    while (from > 0 && n - from < 4 && ((unsigned char)text[from - 1] & 0xc0) == 0x80)
+        from--;
+    if (from == 0)
+        return;
+    const unsigned char lead = (unsigned char)text[from - 1];
+    const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (length > n - from + 1)
+        text[from - 1] = 0;
+}
+
 int err_set(err *e, err_code code, const char *format, ...)
 {
     if (e && e->code == ERR_OK) {
@@ -14,6 +28,7 @@ int err_set(err *e, err_code code, const char *format, ...)
         e->code = code;
         vsnprintf(e->text, sizeof e->text, format, args);
         va_end(args);
+        drop_half_character(e->text);
     }
     return code;
 }
@@ -33,6 +48,7 @@ int err_add(err *e, err_code code, const char *format, ...)
     va_start(args, format);
     vsnprintf(e->text + used, sizeof e->text - used, format, args);
     va_end(args);
+    drop_half_character(e->text);
     return e->code;
 }
 

@@ -24,7 +24,7 @@ typedef enum {
 
 typedef struct {
     err_code code;
-    char text[512];
+    char text[1024];
 } err;
 
 /* Sets code and text unless one is set already; `e` may be NULL. Returns `code`, so that
