@@ -89,14 +89,13 @@ static int make_upright(image *picture, int orientation, err *e)
 }
 
 static const struct {
-    const char *name;
     const char *magic;
     size_t at, length;
     image_reader *read;
 } formats[] = {
-    {"PNG", "\x89PNG\r\n\x1a\n", 0, 8, decode_png},
-    {"JPEG", "\xff\xd8\xff", 0, 3, decode_jpeg},
-    {"WebP", "WEBP", 8, 4, decode_webp},
+    {"\x89PNG\r\n\x1a\n", 0, 8, decode_png},
+    {"\xff\xd8\xff", 0, 3, decode_jpeg},
+    {"WEBP", 8, 4, decode_webp},
 };
 
 static image_reader *find_reader(const uint8_t *bytes, size_t size)
