@@ -23,11 +23,13 @@ typedef struct {
     arena weights;
 } bench;
 
-static bench bench_open(const char *backend)
+static bench bench_open(dev_options o)
 {
     bench b = {.file = golden_open("ops.safetensors")};
     char why[256] = "";
-    b.d = dev_new(&(dev_options){.backend = backend, .threads = 2, .scratch_bytes = 1 << 28}, why);
+    o.threads = 2;
+    o.scratch_bytes = 1 << 28;
+    b.d = dev_new(&o, why);
     if (!b.d)
         fail_msg("%s", why);
     assert_true(arena_init(&b.weights, 1 << 26, false));
@@ -101,8 +103,8 @@ static void expect_within(const bench *b, const char *name, tensor got, tensor w
     assert_true(tensor_same_shape(got, wanted));
     double distance = golden_distance(got.data, wanted.data, tensor_count(wanted));
     if (!(distance <= tolerance))
-        fail_msg("%s on %s: relative L2 %.3g, expected at most %.3g", name, b->d->name, distance,
-                 tolerance);
+        fail_msg("%s on %s: relative L2 %.3g, expected at most %.3g", name, b->d->class_name,
+                 distance, tolerance);
 }
 
 static void expect(const bench *b, const char *name, tensor got, tensor wanted)
@@ -219,11 +221,11 @@ static void timesteps(bench *b)
     free(t);
 }
 
-static void all_against_golden(const char *backend)
+static void all_against_golden(dev_options o)
 {
     static void (*const families[])(bench *) = {convolutions, norms, attentions, pointwise,
                                                 timesteps};
-    bench b = bench_open(backend);
+    bench b = bench_open(o);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         size_t mark = dev_mark(b.d);
         families[i](&b);
@@ -235,17 +237,26 @@ static void all_against_golden(const char *backend)
 static void test_ref(void **state)
 {
     (void)state;
-    all_against_golden("ref");
+    all_against_golden((dev_options){.backend = "ref"});
 }
 
 static void test_cpu(void **state)
 {
     (void)state;
-    all_against_golden("cpu");
+    all_against_golden((dev_options){.backend = "cpu"});
+    all_against_golden((dev_options){.backend = "cpu", .isa = "avx2"});
+}
+
+static void test_cpu_winograd(void **state)
+{
+    (void)state;
+    all_against_golden((dev_options){.backend = "cpu", .winograd_most = 1 << 20});
+    all_against_golden((dev_options){.backend = "cpu", .winograd_most = 1 << 20, .isa = "avx2"});
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref), cmocka_unit_test(test_cpu)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ref), cmocka_unit_test(test_cpu),
+                                       cmocka_unit_test(test_cpu_winograd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
