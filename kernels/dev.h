@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
     size_t scratch_peak; /* bytes since dev_reset_peak */
-    double flops;        /* multiply and add counted as two, since the same call */
+    double flops;        /* of matrix products, multiply and add counted as two; since then */
     uint64_t ops;
 } dev_counters;
 
@@ -42,8 +42,8 @@ struct dev {
     dev_counters counters;
     dev_status status; /* sticky: later ops do nothing; read once per step */
     char error[256];
-    bool (*stop)(
-        void *arg); /* asked before every op; true makes the status DEV_STOPPED. May be NULL */
+    /* Asked before every op; true makes the status DEV_STOPPED. May be NULL. */
+    bool (*stop)(void *arg);
     void *stop_arg;
     void *impl;           /* the backend's own state (thread pool, caches) */
     char name[32];        /* "cpu:0" */

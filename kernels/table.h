@@ -158,10 +158,12 @@ enum {
 };
 
 /* step: every sampler's update. With old values on the right, term by term, fp32:
- *     x'          = sum coef_x[i] * term[i]       then, where a mask is given: x' = init + mask*(x'
- * - init) history'[j] = sum coef_history[j][i] * term[i]      for the j that are stored denoised =
- * sum coef_denoised[i] * term[i]        when given input       = x' * input_scale when given: the
- * UNet's next input Terms whose tensor is not given have coefficient 0 and are not read. */
+ *     x'          = sum coef_x[i] * term[i]
+ *                   then, where a mask is given: x' = init + mask * (x' - init)
+ *     history'[j] = sum coef_history[j][i] * term[i]      for the j that are stored
+ *     denoised    = sum coef_denoised[i] * term[i]        when given
+ *     input       = x' * input_scale                      when given: the UNet's next input
+ * Terms with coefficient 0 are not read; a term whose tensor is not given must have it. */
 typedef struct {
     tensor x; /* in and out, [1,h,w,c] */
     tensor prediction[STEP_PREDICTIONS], history[STEP_HISTORY], noise, init;

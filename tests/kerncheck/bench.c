@@ -59,6 +59,8 @@ void bench_trial(trial *t)
         best = took < best ? took : best;
         s->runs++;
     }
+    if (t->moved > 0)
+        moved = t->moved;
     if (d->status != DEV_OK)
         trial_fail(t, "%s", d->error);
     double rate = d->counters.flops * 1e-9 / best;

@@ -66,6 +66,7 @@ struct trial {
     double tolerance; /* of an F32 output, in units of the row's RMS; 0: equal to the bit */
     bool by_sample;   /* RMS of a whole sample instead of a row of channels */
     double slack[SAMPLES_MOST]; /* absolute, per sample: what rounding of the inputs may do */
+    double moved;               /* --bench: bytes a call touches; 0: all slots */
     int levels;                 /* of an U8 output */
 };
 

@@ -33,6 +33,7 @@ void check_embed(session *s)
     trial_in(&t, POSITION, SHARED, floats(1, 1, tokens, c));
     trial_out(&t, OUT, BATCHED, floats(n, 1, tokens, c));
     t.at[TABLE].odd = true;
+    t.moved = (double)(n * tokens * c) * (double)(2 * sizeof(float) + dtype_bytes(type));
     trial_shape(&t, "%lldx%lld of %lldx%lld type %d", (long long)n, (long long)tokens,
                 (long long)rows, (long long)c, type);
     trial_run(&t);
