@@ -247,6 +247,20 @@ static void check_quality(const job *j, err *found)
                 "quality is 101 (lossless) for JPEG, expected 1 to 100, or WebP");
 }
 
+enum { JPEG_TEXT_MAX = 30000 };
+
+/* A JPEG's metadata ends at 64 KiB, in UTF-16: better refused now than after the last step. */
+static void check_metadata(const job *j, err *found)
+{
+    const size_t size =
+        (j->prompt ? strlen(j->prompt) : 0) + (j->negative_prompt ? strlen(j->negative_prompt) : 0);
+    if (j->format == FORMAT_JPEG && size > JPEG_TEXT_MAX)
+        err_add(found, ERR_TOO_LARGE,
+                "the prompts have %zu bytes, the metadata of a JPEG takes at most %d: choose PNG "
+                "or WebP",
+                size, JPEG_TEXT_MAX);
+}
+
 static void resolve_size(job *j)
 {
     if (j->task != TASK_TXT2IMG)
@@ -273,6 +287,7 @@ int job_check(job *j, err *e)
     check_pictures(j, &found);
     check_strength(j, &found);
     check_quality(j, &found);
+    check_metadata(j, &found);
     if (found.code)
         return err_set(e, found.code, "%s", found.text);
     resolve_size(j);

@@ -238,6 +238,15 @@ static void pictures_and_seeds(void **state)
     j.quality = 101;
     must_refuse(&j, ERR_INVALID, "quality", "101", "1 to 100");
     good_job(&j, TASK_IMG2IMG);
+    char *words = malloc(30002);
+    memset(words, 'a', 30001);
+    words[30001] = 0;
+    free(j.prompt);
+    j.prompt = words;
+    must_pass(&j);
+    j.format = FORMAT_JPEG;
+    must_refuse(&j, ERR_TOO_LARGE, "prompts", "30001", "at most 30000");
+    good_job(&j, TASK_IMG2IMG);
     j.fix_steps = true;
     j.denoising_strength = 1e-300;
     must_refuse(&j, ERR_INVALID, "denoising_strength", "1e-300 with fix_steps",
