@@ -69,10 +69,13 @@ OVERPAINT_API void overpaint_close(overpaint **o);
 OVERPAINT_API const char *overpaint_error(const overpaint *o); /* "" when the last call succeeded */
 OVERPAINT_API int overpaint_error_code(const overpaint *o);
 OVERPAINT_API const char *overpaint_code_name(int code);
+OVERPAINT_API bool overpaint_connected(const overpaint *o); /* a broker answers */
 
 /* A job by task name ("txt2img", "img2img", "noop", …) with every default; settings by the names of
  * the command line without dashes and with underscores: "cfg_scale", "seed" … `overpaint_job_set`
- * fails on unknown names and values that do not parse; ranges are checked at submit. */
+ * fails on unknown names and values that do not parse; ranges are checked at submit. "model" takes
+ * a name, or a path (with a '/'), which is made absolute and works over ipc only. Pictures travel
+ * as bytes, which are read or copied at once. */
 OVERPAINT_API overpaint_job *overpaint_job_new(const char *task);
 OVERPAINT_API void overpaint_job_free(overpaint_job **j);
 OVERPAINT_API int overpaint_job_set(overpaint_job *j, const char *name, const char *value);
@@ -84,12 +87,17 @@ OVERPAINT_API void overpaint_job_use_id(overpaint_job *j, const overpaint_id *id
 /* Returns once the broker has accepted (ACCEPTED) or refused the job. */
 OVERPAINT_API int overpaint_submit(overpaint *o, const overpaint_job *j, overpaint_id *id);
 
-/* Called from wait and poll for every progress message of any job of this handle. */
+/* Called from every call that talks with the broker, for each progress message of any job of this
+ * handle, when the job was accepted, and when it has ended (state above OVERPAINT_RUNNING). The
+ * callback must not call functions of the handle. */
 OVERPAINT_API void overpaint_set_progress(overpaint *o, overpaint_on_progress *callback, void *arg);
 
 /* Waits until the job has ended; timeout_ms < 0: for ever. 0: finished; otherwise the job's own
  * error or the timeout's. A job of an earlier handle is found by its id. */
 OVERPAINT_API int overpaint_wait(overpaint *o, const overpaint_id *id, int timeout_ms);
+/* Asks once: 0 when the job has finished, its own error when it ended otherwise, "timeout" when it
+ * has not ended yet. */
+OVERPAINT_API int overpaint_fetch(overpaint *o, const overpaint_id *id);
 /* Handles what has arrived and returns after at most timeout_ms; for event loops. */
 OVERPAINT_API int overpaint_poll(overpaint *o, int timeout_ms);
 
@@ -102,9 +110,12 @@ OVERPAINT_API const char *overpaint_picture_info(overpaint *o, const overpaint_i
 OVERPAINT_API int64_t overpaint_picture_seed(overpaint *o, const overpaint_id *id, unsigned index);
 OVERPAINT_API int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index,
                                  const char *path);
-OVERPAINT_API void overpaint_forget(overpaint *o,
-                                    const overpaint_id *id); /* acknowledges to the broker */
+/* The result without pictures as a JSON text, see README. */
+OVERPAINT_API const char *overpaint_result_json(overpaint *o, const overpaint_id *id);
+/* Drops the job from this handle; if its result is here, the broker drops it too (ACK). */
+OVERPAINT_API void overpaint_forget(overpaint *o, const overpaint_id *id);
 
+/* 0: it is cancelled, or will be at the next step (wait says when); "conflict": it had ended. */
 OVERPAINT_API int overpaint_cancel(overpaint *o, const overpaint_id *id);
 /* The service (id NULL) or one job as a JSON text, see README. */
 OVERPAINT_API const char *overpaint_status_json(overpaint *o, const overpaint_id *id);

@@ -1,0 +1,25 @@
+/* A submitted job to its end: progress, Ctrl-C, and its pictures as files. */
+#ifndef CLIENT_COMMAND_FOLLOW_H
+#define CLIENT_COMMAND_FOLLOW_H
+
+#include "client/command/command.h"
+#include "client/command/progress.h"
+
+typedef struct {
+    const char *output;     /* FILE; several pictures: FILE-1, FILE-2, … before its ending */
+    double timeout_seconds; /* negative: none */
+    bool owner;             /* Ctrl-C and a time-out cancel the job */
+    bool keep;              /* the broker keeps the result (until its time is over) */
+} follow_options;
+
+/* Shows with `v`, which is the handle's progress callback. An exit code. */
+int follow(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
+           const follow_options *f);
+
+/* From here on the first SIGINT or SIGTERM is noted for follow, the second ends the program. */
+void follow_catch_signals(void);
+
+/* "a/b.png", 2 of 3 -> "a/b-2.png"; of 1: as it is. False when `to` is too small. */
+bool follow_name(const char *output, unsigned index, unsigned count, char *to, size_t size);
+
+#endif

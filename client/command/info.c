@@ -1,0 +1,64 @@
+/* overpaint info: the parameters text of a picture file, read apart. Needs no service. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/command/command.h"
+#include "client/file.h"
+#include "proto/infotext.h"
+#include "proto/job.h"
+
+static void print_text(const infotext *t)
+{
+    printf("Prompt: %s\n", t->prompt);
+    if (t->negative_prompt && *t->negative_prompt)
+        printf("Negative prompt: %s\n", t->negative_prompt);
+    for (size_t i = 0; i < t->count; i++)
+        printf("%s: %s\n", t->entry[i].key, t->entry[i].value);
+}
+
+static void print_json(const char *file, const char *text, const infotext *t)
+{
+    json_t *parameters = json_object();
+    for (size_t i = 0; i < t->count; i++)
+        json_object_set_new(parameters, t->entry[i].key, json_string(t->entry[i].value));
+    json_t *o = json_object();
+    json_object_set_new(o, "file", json_string(file));
+    json_object_set_new(o, "prompt", json_string(t->prompt ? t->prompt : ""));
+    json_object_set_new(o, "negative_prompt",
+                        json_string(t->negative_prompt ? t->negative_prompt : ""));
+    json_object_set_new(o, "parameters", parameters);
+    json_object_set_new(o, "text", json_string(text));
+    json_dumpf(o, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+}
+
+int run_info(call *c, int argc, char **argv)
+{
+    unsigned char *bytes = NULL;
+    char *text = NULL;
+    infotext t = {0};
+    size_t size;
+    err e = {0};
+    int code;
+    const option table[] = {OPTION_JSON(c), {0}};
+    if (!command_options(c, table, 1, 1, argc, argv, &code))
+        return code;
+    const char *file = c->words.operand[0];
+    int rc = file_read(file, JOB_INPUT_BYTES_MAX, &bytes, &size, &e);
+    if (!rc)
+        rc = metadata_parameters(&text, bytes, size, &e);
+    if (!rc)
+        rc = infotext_read(&t, text, &e);
+    if (rc)
+        code = command_fail(c, NULL, e.code, e.text);
+    else if (c->json)
+        print_json(file, text, &t);
+    else
+        print_text(&t);
+    infotext_done(&t);
+    free(text);
+    free(bytes);
+    return rc ? code : EXIT_OK;
+}
