@@ -72,3 +72,17 @@ function(overpaint_program name main)
     list(TRANSFORM prog_USES APPEND _lib)
     target_link_libraries(${name} PRIVATE ${prog_USES})
 endfunction()
+
+# overpaint_shared(NAME FROM library EXPORTS map): libNAME.so of all of a library, in lib/.
+function(overpaint_shared name)
+    cmake_parse_arguments(so "" "FROM;EXPORTS" "" ${ARGN})
+    set(map ${CMAKE_SOURCE_DIR}/${so_EXPORTS})
+    file(WRITE ${CMAKE_BINARY_DIR}/nothing.c "typedef int nothing_else;\n")
+    add_library(lib${name} SHARED ${CMAKE_BINARY_DIR}/nothing.c)
+    set_target_properties(lib${name} PROPERTIES OUTPUT_NAME ${name} SOVERSION ${PROJECT_VERSION_MAJOR}
+        VERSION ${PROJECT_VERSION} LINK_DEPENDS ${map} LINKER_LANGUAGE C
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+    target_link_libraries(lib${name} PRIVATE
+        -Wl,--whole-archive ${so_FROM}_lib -Wl,--no-whole-archive
+        -Wl,--version-script=${map})
+endfunction()
