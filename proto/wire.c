@@ -12,6 +12,8 @@ static int check_sizes(zmq_msg_t *frames, size_t count, err *e)
 {
     if (count < 1)
         return err_set(e, ERR_PROTOCOL, "message without a header");
+    if (count > WIRE_FRAMES_MAX + 1)
+        return err_set(e, ERR_PROTOCOL, "more than %d payload frames", WIRE_FRAMES_MAX);
     size_t header = zmq_msg_size(&frames[0]), total = 0;
     if (header > WIRE_HEADER_MAX)
         return err_set(e, ERR_PROTOCOL, "header of %zu bytes, at most %d are allowed", header,
@@ -27,6 +29,8 @@ static int check_sizes(zmq_msg_t *frames, size_t count, err *e)
 int wire_parse(wire_message *m, zmq_msg_t *frames, size_t count, err *e)
 {
     int rc = check_sizes(frames, count, e);
+    m->header = NULL;
+    m->frames = 0;
     if (!rc) {
         m->header =
             overpaint__header__unpack(NULL, zmq_msg_size(&frames[0]), zmq_msg_data(&frames[0]));
@@ -138,8 +142,7 @@ static int send_failed(err *e)
     return err_set(e, ERR_IO, "sending: %s", zmq_strerror(errno));
 }
 
-int wire_send(void *socket, const wire_peer *to, const wire_header *header, zmq_msg_t *frames,
-              size_t count, err *e)
+int wire_pack(zmq_msg_t *packed, const wire_header *header, zmq_msg_t *frames, size_t count, err *e)
 {
     size_t size = overpaint__header__get_packed_size(header), total = size;
     for (size_t i = 0; i < count; i++)
@@ -149,25 +152,56 @@ int wire_send(void *socket, const wire_peer *to, const wire_header *header, zmq_
             e, ERR_TOO_LARGE,
             "message with a header of %zu, %zu frames and %zu bytes; at most %d, %d and %d", size,
             count, total, WIRE_HEADER_MAX, WIRE_FRAMES_MAX, WIRE_MESSAGE_MAX);
-    zmq_msg_t packed;
-    if (zmq_msg_init_size(&packed, size))
+    if (zmq_msg_init_size(packed, size))
         return err_set(e, ERR_NO_MEMORY, "no memory for a header of %zu bytes", size);
-    overpaint__header__pack(header, zmq_msg_data(&packed));
-
-    /* The first frame decides: once it is accepted, ZeroMQ takes the others of the message too. */
-    if (to && to->size && zmq_send(socket, to->id, to->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
-        zmq_msg_close(&packed);
-        return send_failed(e);
-    }
-    if (zmq_msg_send(&packed, socket, ZMQ_DONTWAIT | (count ? ZMQ_SNDMORE : 0)) < 0) {
-        int rc = send_failed(e);
-        zmq_msg_close(&packed);
-        return rc;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (zmq_msg_send(&frames[i], socket, ZMQ_DONTWAIT | (i + 1 < count ? ZMQ_SNDMORE : 0)) < 0)
-            return send_failed(e);
+    overpaint__header__pack(header, zmq_msg_data(packed));
     return 0;
+}
+
+/* Sends a copy that shares the bytes, so that `frame` is still there when this fails. */
+static int send_frame(void *socket, zmq_msg_t *frame, bool more)
+{
+    zmq_msg_t copy;
+    zmq_msg_init(&copy);
+    zmq_msg_copy(&copy, frame);
+    int rc = zmq_msg_send(&copy, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0));
+    zmq_msg_close(&copy);
+    return rc < 0 ? -1 : 0;
+}
+
+int wire_send_packed(void *socket, const wire_peer *to, zmq_msg_t *packed, zmq_msg_t *frames,
+                     size_t count, err *e)
+{
+    const bool routed = to && to->size;
+    if (routed && zmq_send(socket, to->id, to->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
+        return send_failed(e);
+    if (send_frame(socket, packed, count > 0))
+        return send_failed(e);
+    /* The first frame decides whether the message goes. If the connection dies in the middle,
+     * ZeroMQ expects the remaining frames all the same and swallows them: without them it would
+     * swallow the next message instead. */
+    int rc = 0;
+    for (size_t i = 0; i < count; i++)
+        if (send_frame(socket, &frames[i], i + 1 < count))
+            rc = send_failed(e);
+    if (rc)
+        return rc;
+    zmq_msg_close(packed);
+    wire_frames_close(frames, count);
+    return 0;
+}
+
+int wire_send(void *socket, const wire_peer *to, const wire_header *header, zmq_msg_t *frames,
+              size_t count, err *e)
+{
+    zmq_msg_t packed;
+    int rc = wire_pack(&packed, header, frames, count, e);
+    if (rc)
+        return rc;
+    rc = wire_send_packed(socket, to, &packed, frames, count, e);
+    if (rc)
+        zmq_msg_close(&packed);
+    return rc;
 }
 
 void wire_frames_copy(zmq_msg_t *to, zmq_msg_t *from, size_t count)

@@ -74,8 +74,8 @@ int wire_receive(void *socket, bool router, wire_message *m, err *e);
 void wire_message_done(wire_message *m);
 void wire_message_move(wire_message *to, wire_message *from); /* `from` is empty afterwards */
 
-/* Parses a message from its frames (already in m->frame[0..], header first, taken over). For tests,
- * fuzzing and stored messages; wire_receive ends in it. */
+/* Parses a message from its frames, header first; takes them over, whatever comes of it. Keeps
+ * m->peer. 1, or negative. For tests and fuzzing; wire_receive ends in it. */
 int wire_parse(wire_message *m, zmq_msg_t *frames, size_t count, err *e);
 
 /* Sends header and payload frames. The frames are moved (consumed) on success and stay the caller's
@@ -83,6 +83,12 @@ int wire_parse(wire_message *m, zmq_msg_t *frames, size_t count, err *e);
  */
 int wire_send(void *socket, const wire_peer *to, const wire_header *header, zmq_msg_t *frames,
               size_t count, err *e);
+
+/* The two halves of wire_send, for whoever keeps a message until its peer takes it. */
+int wire_pack(zmq_msg_t *packed, const wire_header *header, zmq_msg_t *frames, size_t count,
+              err *e);
+int wire_send_packed(void *socket, const wire_peer *to, zmq_msg_t *packed, zmq_msg_t *frames,
+                     size_t count, err *e);
 
 /* Copies of frames that share the bytes (zmq_msg_copy). */
 void wire_frames_copy(zmq_msg_t *to, zmq_msg_t *from, size_t count);
@@ -103,6 +109,11 @@ typedef struct {
 
 int wire_job_pack(wire_job_packed *to, const job *j, err *e);
 void wire_job_packed_done(wire_job_packed *p); /* closes frames that were not sent */
+
+/* Writes every setting of the job into the message, so that defaults are decided once. Leaves id,
+ * texts, pictures and unknown fields as they are. The strings are the job's or constants: never
+ * free such a message. */
+void wire_job_settings(wire_job *to, const job *j);
 
 /* The job of a message; unknown names and bad blobs are errors (ERR_INVALID), absent fields
  * defaults. Pictures point into `m`, which must live as long as the job. Does not call job_check.

@@ -74,13 +74,8 @@ static int pack_input(wire_job_packed *to, size_t i, const job_picture *p, err *
     return add_frame(to, b, p->bytes, p->size, e);
 }
 
-int wire_job_pack(wire_job_packed *to, const job *j, err *e)
+void wire_job_settings(wire_job *m, const job *j)
 {
-    memset(to, 0, sizeof *to);
-    wire_job *m = &to->message;
-    overpaint__job__init(m);
-    m->has_id = 1;
-    m->id = wire_id_bytes(&j->id);
     m->has_task = 1;
     m->task = (Overpaint__Task)j->task;
 #define PUT(name)                                                                                  \
@@ -98,6 +93,16 @@ int wire_job_pack(wire_job_packed *to, const job *j, err *e)
     m->has_background = 1;
     m->background =
         (uint32_t)j->background[0] << 16 | (uint32_t)j->background[1] << 8 | j->background[2];
+}
+
+int wire_job_pack(wire_job_packed *to, const job *j, err *e)
+{
+    memset(to, 0, sizeof *to);
+    wire_job *m = &to->message;
+    overpaint__job__init(m);
+    wire_job_settings(m, j);
+    m->has_id = 1;
+    m->id = wire_id_bytes(&j->id);
     m->input = to->input_at;
     m->n_input = j->inputs;
     assert(j->inputs <= JOB_INPUTS_MAX);
@@ -196,7 +201,8 @@ int wire_job_unpack(job *j, const wire_job *from, wire_message *m, err *e)
     job_init(j);
     if (!from || !from->has_id || !wire_id(&j->id, &from->id))
         return err_set(e, ERR_PROTOCOL, "job without an id of %d bytes", JOB_ID_BYTES);
-    j->task = (task_kind)from->task;
+    if (from->has_task)
+        j->task = (task_kind)from->task;
 #define GET(name)                                                                                  \
     if (from->has_##name)                                                                          \
         j->name = from->name;

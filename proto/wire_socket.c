@@ -12,6 +12,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* The longest path of a socket, and the last port. */
+enum { PATH_MOST = sizeof((struct sockaddr_un *)0)->sun_path - 1, PORT_MOST = 65535 };
+enum { ADDRESS_MAX = PATH_MOST + 32 };
+
 static const char ipc_scheme[] = "ipc://", tcp_scheme[] = "tcp://", worker_suffix[] = ".worker";
 
 static bool starts_with(const char *text, const char *with)
@@ -33,7 +37,8 @@ static int loopback_port(const char *endpoint)
         return -1;
     char *end;
     long port = strtol(colon + 1, &end, 10);
-    if (*end || !isdigit((unsigned char)colon[1]) || port < 1 || port > 65534)
+    if (*end || end - colon > 6 || !isdigit((unsigned char)colon[1]) || port < 1 ||
+        port > PORT_MOST)
         return -1;
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
         if (strlen(hosts[i]) == (size_t)(colon - host) &&
@@ -42,11 +47,12 @@ static int loopback_port(const char *endpoint)
     return -1;
 }
 
-int wire_check_endpoint(const char *endpoint, err *e)
+/* What can be bound or connected: also a worker endpoint, which no longer needs room for a suffix.
+ */
+static int check_address(const char *endpoint, size_t most, err *e)
 {
     if (wire_is_local(endpoint)) {
         const char *path = endpoint + strlen(ipc_scheme);
-        const size_t most = sizeof((struct sockaddr_un *)0)->sun_path - sizeof worker_suffix;
         if (path[0] != '/')
             return err_set(e, ERR_INVALID, "endpoint %s: expected an absolute path after ipc://",
                            endpoint);
@@ -63,6 +69,25 @@ int wire_check_endpoint(const char *endpoint, err *e)
         "endpoint %s: expected ipc:///PATH or tcp://HOST:PORT with a loopback host "
         "(127.0.0.1, localhost, [::1]); other addresses need encryption, which is not there yet",
         endpoint);
+}
+
+int wire_check_endpoint(const char *endpoint, err *e)
+{
+    int rc = check_address(endpoint, PATH_MOST - strlen(worker_suffix), e);
+    if (!rc && !wire_is_local(endpoint) && loopback_port(endpoint) == PORT_MOST)
+        rc = err_set(e, ERR_INVALID, "endpoint %s: port %d leaves none for the workers", endpoint,
+                     PORT_MOST);
+    return rc;
+}
+
+/* "localhost" is a name that bind does not look up and connect may find as ::1. */
+static void resolve(const char *endpoint, char *to, size_t size)
+{
+    static const char name[] = "tcp://localhost:";
+    if (starts_with(endpoint, name))
+        snprintf(to, size, "tcp://127.0.0.1:%s", endpoint + strlen(name));
+    else
+        snprintf(to, size, "%s", endpoint);
 }
 
 int wire_worker_endpoint(const char *endpoint, char *to, size_t size, err *e)
@@ -105,7 +130,7 @@ int wire_default_endpoint(const char *runtime_dir, char *to, size_t size, err *e
 /* Takes `<path>.lock`; the descriptor holds it until it is closed or the process ends. */
 static int take_lock(const char *endpoint, int *lock, err *e)
 {
-    char path[sizeof((struct sockaddr_un *)0)->sun_path + 16];
+    char path[ADDRESS_MAX];
     snprintf(path, sizeof path, "%s.lock", endpoint + strlen(ipc_scheme));
     *lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (*lock < 0)
@@ -151,12 +176,14 @@ static void *new_socket(void *context, int type, err *e)
 void *wire_bind(void *context, const char *endpoint, int *lock, err *e)
 {
     *lock = -1;
-    if (wire_check_endpoint(endpoint, e))
+    char address[ADDRESS_MAX];
+    if (check_address(endpoint, PATH_MOST, e))
         return NULL;
+    resolve(endpoint, address, sizeof address);
     if (wire_is_local(endpoint) && take_lock(endpoint, lock, e))
         return NULL;
     void *socket = new_socket(context, ZMQ_ROUTER, e);
-    if (socket && zmq_bind(socket, endpoint)) {
+    if (socket && zmq_bind(socket, address)) {
         err_set(e, ERR_IO, "cannot bind %s: %s", endpoint, zmq_strerror(errno));
         zmq_close(socket);
         socket = NULL;
@@ -170,10 +197,12 @@ void *wire_bind(void *context, const char *endpoint, int *lock, err *e)
 
 void *wire_connect(void *context, const char *endpoint, err *e)
 {
-    if (wire_check_endpoint(endpoint, e))
+    char address[ADDRESS_MAX];
+    if (check_address(endpoint, PATH_MOST, e))
         return NULL;
+    resolve(endpoint, address, sizeof address);
     void *socket = new_socket(context, ZMQ_DEALER, e);
-    if (socket && zmq_connect(socket, endpoint)) {
+    if (socket && zmq_connect(socket, address)) {
         err_set(e, ERR_IO, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
         zmq_close(socket);
         socket = NULL;
