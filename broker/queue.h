@@ -210,6 +210,8 @@ void queue_lost(queue *q, queue_peer worker, int64_t now); /* its leases are los
 void queue_bye(queue *q, queue_peer worker, int64_t now);  /* its leases are released */
 size_t queue_workers(const queue *q, queue_worker_view *to, size_t most);
 
+const queue_job *queue_leased(const queue *q, uint64_t lease); /* just looks; NULL: stale */
+
 /* What a worker says under a lease. NULL: the lease is stale, nothing happened (it was counted).
  * Showing the current token extends the lease and makes it this worker's. */
 const queue_job *queue_extend(queue *q, queue_peer worker, uint64_t lease, int64_t now);

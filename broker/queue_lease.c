@@ -185,6 +185,13 @@ static queue_job *hold(queue *q, queue_peer peer, uint64_t lease, int64_t now)
     return j;
 }
 
+const queue_job *queue_leased(const queue *q, uint64_t lease)
+{
+    const job_id key = token_key(lease);
+    uint32_t slot;
+    return idmap_get(&q->by_lease, &key, &slot) ? &q->job[slot] : NULL;
+}
+
 const queue_job *queue_extend(queue *q, queue_peer worker, uint64_t lease, int64_t now)
 {
     const queue_job *j = hold(q, worker, lease, now);

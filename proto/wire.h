@@ -48,10 +48,14 @@ typedef Overpaint__Blob wire_blob;
  */
 
 /* ROUTER bound to `endpoint` (mandatory, bounded) or DEALER connected to it; NULL on failure. An
- * ipc path is protected by a lock file beside it (`*lock` is its descriptor, closed by the caller
- * at the end), because a second bind would silently steal it. */
+ * ipc path is protected by a lock file beside it (`*lock`, for wire_unbind), because a second bind
+ * would silently steal it. */
 void *wire_bind(void *context, const char *endpoint, int *lock, err *e);
 void *wire_connect(void *context, const char *endpoint, err *e);
+
+/* After the socket of wire_bind is closed and its context terminated: removes the ipc path and
+ * gives the lock up. The lock file stays, because whoever waits for it must find the same one. */
+void wire_unbind(const char *endpoint, int lock);
 
 /* The worker side of a broker's endpoint: ipc path + ".worker", TCP port + 1. */
 int wire_worker_endpoint(const char *endpoint, char *to, size_t size, err *e);

@@ -195,6 +195,15 @@ void *wire_bind(void *context, const char *endpoint, int *lock, err *e)
     return socket;
 }
 
+void wire_unbind(const char *endpoint, int lock)
+{
+    if (lock < 0)
+        return;
+    if (wire_is_local(endpoint))
+        unlink(endpoint + strlen(ipc_scheme));
+    close(lock);
+}
+
 void *wire_connect(void *context, const char *endpoint, err *e)
 {
     char address[ADDRESS_MAX];
