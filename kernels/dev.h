@@ -2,9 +2,9 @@
  * stack, the first error, counters.
  *
  * Backends: "ref" (scalar C with double accumulation: the definition of every operation), "cpu"
- * (oneDNN and threads), later "cuda". A *dry* device does the same walk without memory or weights:
- * every op checks its shapes and asks for its scratch, nothing is read or written. A dev belongs to
- * one thread at a time. */
+ * (vector code and threads), later "cuda". A *dry* device does the same walk without memory or
+ * weights: every op checks its shapes and asks for its scratch, nothing is read or written. A dev
+ * belongs to one thread at a time. */
 #ifndef KERNELS_DEV_H
 #define KERNELS_DEV_H
 

@@ -65,6 +65,26 @@ static void transform_inputs(const plan *p, int64_t first, int64_t end, int64_t 
     }
 }
 
+/* The 36 products of a group with channels k .. k + n of the filters of some panels. */
+static void multiply(const plan *p, int64_t k, int64_t n, int64_t count, int64_t panel,
+                     int64_t panel_end, const float *inputs, float *products)
+{
+    const weight *w = p->a->w;
+    int64_t stride = row_stride(p->chain), width = (panel_end - panel) * PANEL;
+    int64_t last = WINOGRAD_IN - 1, panels = panels_of(w->out);
+    for (int64_t e = 0; e <= last; e++, inputs += count * stride, products += count * width)
+        for (int64_t i = panel; i < panel_end; i++) {
+            const float *b = (const float *)w->data + ((e * panels + i) * w->in + k) * PANEL;
+            const float *next = NULL;
+            if (i + 1 < panel_end)
+                next = b + w->in * PANEL;
+            else if (e < last)
+                next = b + (panels + panel - i) * w->in * PANEL;
+            p->simd->gemm(count, n, inputs, stride, b, products + (i - panel) * PANEL, width, k > 0,
+                          next);
+        }
+}
+
 static void transform_outputs(const plan *p, int64_t first, int64_t end, int64_t column,
                               int64_t columns, const float *from, int64_t stride)
 {
@@ -101,21 +121,10 @@ static void winograd_tile(void *arg, int64_t tile, int thread)
     int64_t width = (panel_end - panel) * PANEL, column = panel * PANEL;
     float *inputs = p->scratch + thread * (p->inputs + p->products);
     float *products = inputs + p->inputs;
-    int64_t stride = row_stride(p->chain), panels = panels_of(w->out);
-    const float *weights = w->data;
     for (int64_t k = 0; k < w->in; k += p->chain) {
         int64_t n = w->in - k < p->chain ? w->in - k : p->chain;
         transform_inputs(p, first, end, k, n, inputs);
-        for (int e = 0; e < WINOGRAD_IN; e++)
-            for (int64_t i = panel; i < panel_end; i++) {
-                const float *b = weights + ((e * panels + i) * w->in + k) * PANEL;
-                const float *next = i + 1 < panel_end
-                                        ? b + w->in * PANEL
-                                        : b + (panels - (panel_end - panel) + 1) * w->in * PANEL;
-                p->simd->gemm(count, n, inputs + e * count * stride, stride, b,
-                              products + e * count * width + (i - panel) * PANEL, width, k > 0,
-                              next);
-            }
+        multiply(p, k, n, count, panel, panel_end, inputs, products);
     }
     int64_t columns = column + width < w->out ? width : w->out - column;
     transform_outputs(p, first, end, column, columns, products, width);
