@@ -10,6 +10,7 @@
 #include "proto/wire.h"
 
 static const command commands[] = {
+    {"up", "overpaint up [options]", "start a broker and workers here", run_up},
     {"img2img", "overpaint img2img INPUT --output FILE --prompt TEXT [options]",
      "paint a picture after another and a text", run_picture},
     {"txt2img", "overpaint txt2img --output FILE --prompt TEXT [options]",

@@ -80,5 +80,6 @@ int run_result(call *c, int argc, char **argv);
 int run_cancel(call *c, int argc, char **argv);
 int run_status(call *c, int argc, char **argv);
 int run_info(call *c, int argc, char **argv);
+int run_up(call *c, int argc, char **argv);
 
 #endif
