@@ -103,7 +103,7 @@ static job_entry *heard(overpaint *o, const ProtobufCBinaryData *bytes)
 
 static bool is_answer(const overpaint *o, const wire_message *m)
 {
-    return o->asked.request && m->header->request == o->asked.request;
+    return o->asked.request && !o->asked.answered && m->header->request == o->asked.request;
 }
 
 static void tell(overpaint *o, const overpaint_progress *p)
@@ -135,12 +135,12 @@ static void keep_seed(job_entry *j, const Overpaint__Accepted *a)
     message->seed = a->seed;
 }
 
-static void on_accepted(overpaint *o, wire_message *m)
+static bool on_accepted(overpaint *o, wire_message *m)
 {
     const Overpaint__Accepted *a = m->header->accepted;
     job_entry *j = heard(o, &a->id);
     if (!j || j->ended)
-        return;
+        return j;
     j->accepted = true;
     j->epoch = o->link.epoch;
     j->state = job_state(a->state);
@@ -151,6 +151,7 @@ static void on_accepted(overpaint *o, wire_message *m)
                                   .position = a->position,
                                   .eta_seconds = -1};
     tell(o, &p);
+    return true;
 }
 
 static err refused(const char *code, const char *text)
@@ -160,16 +161,18 @@ static err refused(const char *code, const char *text)
     return e;
 }
 
-static void on_rejected(overpaint *o, wire_message *m)
+static bool on_rejected(overpaint *o, wire_message *m)
 {
     const Overpaint__Rejected *r = m->header->rejected;
     job_entry *j = heard(o, &r->id);
     err why = refused(r->code, r->text);
+    if (!j)
+        return false;
     if (is_answer(o, m)) {
         o->asked.error = why;
         if (why.code == ERR_BUSY && r->retry_after_ms)
             err_add(&o->asked.error, ERR_BUSY, "try again in %.1f s", r->retry_after_ms / 1000.0);
-    } else if (j && !j->ended && m->header->request == j->request) {
+    } else if (!j->ended && m->header->request == j->request) {
         if (why.code == ERR_BUSY) {
             j->due = DUE_SUBMIT;
             j->due_ms = clock_ms() + (r->retry_after_ms ? r->retry_after_ms : RETRY_MS);
@@ -178,15 +181,16 @@ static void on_rejected(overpaint *o, wire_message *m)
             tell_ended(o, j);
         }
     }
+    return true;
 }
 
-static void on_progress(overpaint *o, wire_message *m)
+static bool on_progress(overpaint *o, wire_message *m)
 {
     const Overpaint__Progress *w = m->header->progress;
     job_entry *j = heard(o, &w->id);
     err ignored = {0};
     if (!j || j->ended)
-        return;
+        return j;
     j->accepted = true;
     if (!j->submit)
         j->epoch = o->link.epoch;
@@ -202,27 +206,30 @@ static void on_progress(overpaint *o, wire_message *m)
     if (w->preview)
         p.preview = wire_blob_bytes(w->preview, m, &p.preview_size, &ignored);
     tell(o, &p);
+    return true;
 }
 
 /* The first result of a job counts. A broken one ends the wait too: another would be as broken. */
-static void on_result(overpaint *o, wire_message *m)
+static bool on_result(overpaint *o, wire_message *m)
 {
     job_entry *j = heard(o, &m->header->result->id);
     err why = {0};
     if (!j || j->ended)
-        return;
+        return j;
     j->accepted = true;
     if (job_entry_end(j, &o->in, &why)) {
         o->link.dropped++;
         job_entry_fail(j, &why);
     }
     tell_ended(o, j);
+    return true;
 }
 
-static void on_cancelled(overpaint *o, wire_message *m)
+static bool on_cancelled(overpaint *o, wire_message *m)
 {
     if (is_answer(o, m))
         o->asked.state = job_state(m->header->cancelled->state);
+    return true;
 }
 
 /* The broker does not have a job: it is submitted again if we can, unless it was over already. */
@@ -237,34 +244,36 @@ static void on_missing(overpaint *o, job_entry *j, const err *why)
     tell_ended(o, j);
 }
 
-static void on_failure(overpaint *o, wire_message *m)
+static bool on_failure(overpaint *o, wire_message *m)
 {
     const Overpaint__Failure *f = m->header->failure;
     err why = refused(f->code, f->text);
     if (is_answer(o, m)) {
         o->asked.error = why;
-        return;
+        return true;
     }
     for (size_t i = 0; i < o->jobs.count; i++)
         if (o->jobs.at[i]->request == m->header->request && !o->jobs.at[i]->ended) {
             on_missing(o, o->jobs.at[i], &why);
-            return;
+            return true;
         }
+    return false;
 }
 
-static void on_status(overpaint *o, wire_message *m)
+static bool on_status(overpaint *o, wire_message *m)
 {
     if (!is_answer(o, m))
-        return;
+        return false;
     free(o->text);
     o->text = report_status(m->header->status_reply, o->asked.one_job, &o->asked.error);
+    return true;
 }
 
 static void dispatch(overpaint *o)
 {
     static const struct {
         Overpaint__Header__BodyCase body;
-        void (*handle)(overpaint *, wire_message *);
+        bool (*handle)(overpaint *, wire_message *); /* true: it made sense */
     } table[] = {
         {OVERPAINT__HEADER__BODY_ACCEPTED, on_accepted},
         {OVERPAINT__HEADER__BODY_REJECTED, on_rejected},
@@ -277,8 +286,9 @@ static void dispatch(overpaint *o)
     const bool answer = is_answer(o, o->in);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].body == o->in->header->body_case) {
-            table[i].handle(o, o->in);
-            o->asked.answered |= answer;
+            const bool sense = table[i].handle(o, o->in);
+            o->asked.answered |= answer && sense;
+            o->link.dropped += !sense;
             return;
         }
     o->link.dropped++;
