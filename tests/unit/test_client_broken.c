@@ -1,5 +1,5 @@
-/* liboverpaint against a broker that is absent, refuses, falls silent, restarts, forgets, contradicts
- * itself or sends rubbish. */
+/* liboverpaint against a broker that is absent, refuses, falls silent, restarts, forgets,
+ * contradicts itself or sends rubbish. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -284,12 +284,9 @@ static void refuses_broken_results(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_up_without_a_broker),
-        cmocka_unit_test(says_why_a_job_is_rejected),
-        cmocka_unit_test(notices_silence),
-        cmocka_unit_test(survives_forgetting),
-        cmocka_unit_test(first_result_counts),
-        cmocka_unit_test(survives_rubbish),
+        cmocka_unit_test(names_up_without_a_broker), cmocka_unit_test(says_why_a_job_is_rejected),
+        cmocka_unit_test(notices_silence),           cmocka_unit_test(survives_forgetting),
+        cmocka_unit_test(first_result_counts),       cmocka_unit_test(survives_rubbish),
         cmocka_unit_test(refuses_broken_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
