@@ -58,7 +58,8 @@ static void say(const supervisor *s, const char *format, ...)
 
 /* ---------------------------------------------------------------- starting */
 
-/* In the child: no terminal input, no words among our output, and no life without its parent. */
+/* In the child: no terminal input, no output but the log on standard error, no life without its
+ * parent. */
 static void become(const supervisor *s, const child_plan *p, pid_t parent)
 {
     setpgid(0, 0);
@@ -68,9 +69,9 @@ static void become(const supervisor *s, const child_plan *p, pid_t parent)
     sigprocmask(SIG_SETMASK, &s->before, NULL);
     const int nothing = open("/dev/null", O_RDWR);
     dup2(nothing, STDIN_FILENO);
+    dup2(nothing, STDOUT_FILENO);
     if (p->kind == CHILD_PROBE)
         dup2(nothing, STDERR_FILENO);
-    dup2(STDERR_FILENO, STDOUT_FILENO);
     execvp(p->argv[0], (char *const *)p->argv);
     fprintf(stderr, "cannot run %s: %s\n", p->argv[0], strerror(errno));
     _exit(EXIT_NO_EXEC);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/support/client_rig.h"
+#include "tests/support/on_fake.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
@@ -24,7 +24,7 @@ static void finish_job(fake_broker *f, wire_message *m)
         return;
     fake_accept(f, m, &id, OVERPAINT__STATE__QUEUED, 77);
     fake_progress(f, NULL, &id, 2, "a preview");
-    fake_result(f, NULL, &id, rig_two_pictures);
+    fake_result(f, NULL, &id, on_fake_two_pictures);
 }
 
 typedef struct {
@@ -54,35 +54,35 @@ static void gives_pictures(void **state)
     progress_log log = {0};
     char path[] = "/tmp/overpaint-test-XXXXXX", saved[32] = "";
     fake_start(&f, finish_job, NULL);
-    overpaint *o = rig_open(&f);
+    overpaint *o = on_fake_open(&f);
     assert_true(overpaint_connected(o));
     overpaint_set_progress(o, note_progress, &log);
-    assert_int_equal(rig_submit(o, &id), 0);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
+    assert_int_equal(on_fake_submit(o, &id), 0);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
     assert_int_equal(log.previews, 1);
     assert_int_equal(log.steps_done, 2);
     assert_int_equal(log.ended, 1);
 
     assert_int_equal(overpaint_pictures(o, &id), 2);
     const unsigned char *bytes = overpaint_picture(o, &id, 1, &size);
-    assert_int_equal(size, strlen(rig_two_pictures[1]));
-    assert_memory_equal(bytes, rig_two_pictures[1], size);
+    assert_int_equal(size, strlen(on_fake_two_pictures[1]));
+    assert_memory_equal(bytes, on_fake_two_pictures[1], size);
     assert_int_equal(overpaint_picture_seed(o, &id, 1), 78);
     assert_string_equal(overpaint_picture_info(o, &id, 0), "a fox\nSteps: 4");
     assert_null(overpaint_picture(o, &id, 2, &size));
-    rig_says(overpaint_error(o), "picture 2 of a job with 2");
+    on_fake_says(overpaint_error(o), "picture 2 of a job with 2");
 
     close(mkstemp(path));
     assert_int_equal(overpaint_save(o, &id, 0, path), 0);
     FILE *file = fopen(path, "rb");
-    assert_int_equal(fread(saved, 1, sizeof saved - 1, file), strlen(rig_two_pictures[0]));
-    assert_string_equal(saved, rig_two_pictures[0]);
+    assert_int_equal(fread(saved, 1, sizeof saved - 1, file), strlen(on_fake_two_pictures[0]));
+    assert_string_equal(saved, on_fake_two_pictures[0]);
     fclose(file);
     unlink(path);
     assert_int_not_equal(overpaint_save(o, &id, 0, "/nowhere/at/all.png"), 0);
 
     overpaint_forget(o, &id);
-    rig_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
+    on_fake_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
     assert_int_equal(overpaint_pictures(o, &id), 0);
     overpaint_close(&o);
     assert_null(o);
@@ -96,12 +96,12 @@ static void acknowledges_before_closing(void **state)
     fake_broker f;
     overpaint_id id;
     fake_start(&f, finish_job, NULL);
-    overpaint *o = rig_open(&f);
-    assert_int_equal(rig_submit(o, &id), 0);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
+    overpaint *o = on_fake_open(&f);
+    assert_int_equal(on_fake_submit(o, &id), 0);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
     overpaint_forget(o, &id);
     overpaint_close(&o);
-    rig_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
+    on_fake_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
     fake_stop(&f);
 }
 
@@ -151,7 +151,7 @@ static void sends_every_setting(void **state)
     job got;
     overpaint_id id;
     fake_start(&f, check_submitted, &got);
-    overpaint *o = rig_open(&f);
+    overpaint *o = on_fake_open(&f);
     overpaint_job *j = overpaint_job_new("img2img");
     assert_int_equal(overpaint_job_set(j, "prompt", "ein Fuchs im Schnee \xc3\xa4"), 0);
     for (size_t i = 0; i < COUNT(values); i++)
@@ -205,18 +205,18 @@ static void refuses_settings(void **state)
     overpaint_job *j = overpaint_job_new("img2img");
     for (size_t i = 0; i < COUNT(bad); i++) {
         assert_int_not_equal(overpaint_job_set(j, bad[i].name, bad[i].value), 0);
-        rig_says(overpaint_job_error(j), bad[i].says);
+        on_fake_says(overpaint_job_error(j), bad[i].says);
     }
     char *long_text = malloc(300001);
     memset(long_text, 'a', 300000);
     long_text[300000] = 0;
     assert_int_equal(overpaint_job_set(j, "prompt", long_text), ERR_TOO_LARGE);
-    rig_says(overpaint_job_error(j), "300000 bytes");
+    on_fake_says(overpaint_job_error(j), "300000 bytes");
     free(long_text);
     assert_int_not_equal(overpaint_job_add_file(j, "/no/such/file.png"), 0);
-    rig_says(overpaint_job_error(j), "/no/such/file.png");
+    on_fake_says(overpaint_job_error(j), "/no/such/file.png");
     assert_int_not_equal(overpaint_job_add_file(j, "/dev/zero"), 0);
-    rig_says(overpaint_job_error(j), "no regular file");
+    on_fake_says(overpaint_job_error(j), "no regular file");
     overpaint_job_free(&j);
 }
 
@@ -227,24 +227,24 @@ static void refuses_jobs_before_sending(void **state)
     overpaint_id id;
     fake_start(&f, finish_job, NULL);
     f.message_bytes = 100000;
-    overpaint *o = rig_open(&f);
+    overpaint *o = on_fake_open(&f);
     overpaint_job *unknown = overpaint_job_new("paint"), *j = overpaint_job_new("img2img");
     assert_int_equal(overpaint_submit(o, unknown, &id), ERR_INVALID);
-    rig_says(overpaint_error(o), "unknown task \"paint\"");
+    on_fake_says(overpaint_error(o), "unknown task \"paint\"");
     overpaint_job_set(j, "steps", "151");
     assert_int_equal(overpaint_submit(o, j, &id), ERR_INVALID);
-    rig_says(overpaint_error(o), "steps is 151");
-    rig_says(overpaint_error(o), "0 input pictures, expected 1");
+    on_fake_says(overpaint_error(o), "steps is 151");
+    on_fake_says(overpaint_error(o), "0 input pictures, expected 1");
     overpaint_job_set(j, "steps", "20");
     void *bytes = calloc(1, 200000);
     overpaint_job_add_bytes(j, bytes, 200000);
     free(bytes);
     assert_int_equal(overpaint_submit(o, j, &id), ERR_TOO_LARGE);
-    rig_says(overpaint_error(o), "at most 100000");
+    on_fake_says(overpaint_error(o), "at most 100000");
     overpaint_job_free(&j);
     overpaint_job_free(&unknown);
     overpaint_close(&o);
-    assert_int_equal(rig_seen(&f, OVERPAINT__HEADER__BODY_SUBMIT), 0);
+    assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_SUBMIT), 0);
     fake_stop(&f);
 }
 
@@ -253,13 +253,13 @@ static void refuses_jobs_before_sending(void **state)
 static void answer_watch(fake_broker *f, wire_message *m)
 {
     const job_id id = fake_id(m);
-    const bool ended = rig_seen(f, OVERPAINT__HEADER__BODY_FETCH) != 1;
+    const bool ended = on_fake_seen(f, OVERPAINT__HEADER__BODY_FETCH) != 1;
     if (id.byte[0] != 1)
         fake_fail(f, m, "not_found");
     else if (!ended)
         fake_progress(f, m, &id, 1, NULL);
     else
-        fake_result(f, m, &id, rig_one_picture);
+        fake_result(f, m, &id, on_fake_one_picture);
 }
 
 static void finds_jobs_by_id(void **state)
@@ -268,21 +268,21 @@ static void finds_jobs_by_id(void **state)
     const overpaint_id id = {{1, 2, 3}}, none = {{9}};
     fake_broker f;
     fake_start(&f, answer_watch, NULL);
-    overpaint *o = rig_open(&f);
+    overpaint *o = on_fake_open(&f);
     assert_int_equal(overpaint_fetch(o, &none), ERR_NOT_FOUND);
-    assert_int_equal(overpaint_wait(o, &none, RIG_WAIT_MS), ERR_NOT_FOUND);
+    assert_int_equal(overpaint_wait(o, &none, ON_FAKE_WAIT_MS), ERR_NOT_FOUND);
     overpaint_close(&o);
     fake_stop(&f);
 
     fake_start(&f, answer_watch, NULL);
-    o = rig_open(&f);
+    o = on_fake_open(&f);
     assert_int_equal(overpaint_fetch(o, &id), ERR_TIMEOUT);
-    rig_says(overpaint_error(o), "it is running");
+    on_fake_says(overpaint_error(o), "it is running");
     assert_int_equal(overpaint_fetch(o, &id), 0);
     assert_int_equal(overpaint_pictures(o, &id), 1);
     overpaint_forget(o, &id);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
-    assert_int_equal(rig_seen(&f, OVERPAINT__HEADER__BODY_WATCH), 1);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
+    assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_WATCH), 1);
     overpaint_close(&o);
     fake_stop(&f);
 }
@@ -304,7 +304,7 @@ static void cancel_job(fake_broker *f, wire_message *m)
     h.body_case = OVERPAINT__HEADER__BODY_CANCELLED;
     h.cancelled = &c;
     c.id = wire_id_bytes(&id);
-    const bool first = rig_seen(f, OVERPAINT__HEADER__BODY_CANCEL) == 1;
+    const bool first = on_fake_seen(f, OVERPAINT__HEADER__BODY_CANCEL) == 1;
     c.state = first ? OVERPAINT__STATE__RUNNING : OVERPAINT__STATE__FINISHED;
     fake_send(f, &h, NULL, 0);
     if (first)
@@ -317,12 +317,12 @@ static void cancels(void **state)
     fake_broker f;
     overpaint_id id;
     fake_start(&f, cancel_job, NULL);
-    overpaint *o = rig_open(&f);
-    assert_int_equal(rig_submit(o, &id), 0);
+    overpaint *o = on_fake_open(&f);
+    assert_int_equal(on_fake_submit(o, &id), 0);
     assert_int_equal(overpaint_cancel(o, &id), 0);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), ERR_CANCELLED);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), ERR_CANCELLED);
     assert_int_equal(overpaint_cancel(o, &id), ERR_CONFLICT);
-    rig_says(overpaint_error(o), "has finished already");
+    on_fake_says(overpaint_error(o), "has finished already");
     overpaint_close(&o);
     fake_stop(&f);
 }
@@ -342,9 +342,9 @@ static void tells_why_a_job_failed(void **state)
     fake_broker f;
     overpaint_id id;
     fake_start(&f, fail_job, NULL);
-    overpaint *o = rig_open(&f);
-    assert_int_equal(rig_submit(o, &id), 0);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), ERR_DEVICE);
+    overpaint *o = on_fake_open(&f);
+    assert_int_equal(on_fake_submit(o, &id), 0);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), ERR_DEVICE);
     assert_string_equal(overpaint_error(o), "as the fake broker wants it");
     assert_int_equal(overpaint_pictures(o, &id), 0);
     overpaint_close(&o);
@@ -398,7 +398,7 @@ static void tells_status(void **state)
     const char *worker_state;
     json_t *name;
     fake_start(&f, tell_status, NULL);
-    overpaint *o = rig_open(&f);
+    overpaint *o = on_fake_open(&f);
     json_t *s = json_loads(overpaint_status_json(o, NULL), 0, NULL);
     assert_non_null(s);
     assert_int_equal(json_unpack(s, "{s:i, s:[{s:s, s:o, s:[{s:I, s:[{s:i}]}]}], s:{s:i}}",

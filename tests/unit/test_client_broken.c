@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
-#include "tests/support/client_rig.h"
+#include "tests/support/on_fake.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
@@ -23,10 +23,10 @@ static void names_up_without_a_broker(void **state)
     overpaint *o = overpaint_open("ipc:///tmp/overpaint-nobody-here", NULL);
     assert_in_range(clock_ms() - start, 1900, 3500);
     assert_int_equal(overpaint_error_code(o), ERR_TIMEOUT);
-    rig_says(overpaint_error(o), "overpaint up");
+    on_fake_says(overpaint_error(o), "overpaint up");
     assert_false(overpaint_connected(o));
     assert_int_equal(overpaint_wait(o, &id, 10), ERR_TIMEOUT);
-    assert_int_equal(rig_submit(o, &id), ERR_TIMEOUT);
+    assert_int_equal(on_fake_submit(o, &id), ERR_TIMEOUT);
     assert_null(overpaint_status_json(o, NULL));
     overpaint_close(&o);
 
@@ -56,11 +56,11 @@ static void says_why_a_job_is_rejected(void **state)
         fake_broker f;
         overpaint_id id;
         fake_start(&f, reject_job, (void *)codes[i].code);
-        overpaint *o = rig_open(&f);
-        assert_int_equal(rig_submit(o, &id), codes[i].expected);
-        rig_says(overpaint_error(o), "the fake broker refuses");
+        overpaint *o = on_fake_open(&f);
+        assert_int_equal(on_fake_submit(o, &id), codes[i].expected);
+        on_fake_says(overpaint_error(o), "the fake broker refuses");
         if (codes[i].expected == ERR_BUSY)
-            rig_says(overpaint_error(o), "try again in 1.5 s");
+            on_fake_says(overpaint_error(o), "try again in 1.5 s");
         overpaint_close(&o);
         fake_stop(&f);
     }
@@ -82,12 +82,12 @@ static void notices_silence(void **state)
     overpaint_id id;
     fake_start(&f, accept_and_fall_silent, NULL);
     f.lost_after_ms = 1000;
-    overpaint *o = rig_open(&f);
-    assert_int_equal(rig_submit(o, &id), 0);
+    overpaint *o = on_fake_open(&f);
+    assert_int_equal(on_fake_submit(o, &id), 0);
     assert_int_equal(overpaint_wait(o, &id, 100), ERR_TIMEOUT);
-    rig_says(overpaint_error(o), "it is queued");
+    on_fake_says(overpaint_error(o), "it is queued");
     assert_int_equal(overpaint_wait(o, &id, 2000), ERR_TIMEOUT);
-    rig_says(overpaint_error(o), "no broker answers");
+    on_fake_says(overpaint_error(o), "no broker answers");
     assert_false(overpaint_connected(o));
     overpaint_close(&o);
     fake_stop(&f);
@@ -107,7 +107,7 @@ static void forget_something(fake_broker *f, wire_message *m)
     forgetful *t = f->arg;
     const job_id id = fake_id(m);
     const bool submits = m->header->body_case == OVERPAINT__HEADER__BODY_SUBMIT;
-    if (submits && rig_seen(f, OVERPAINT__HEADER__BODY_SUBMIT) == 1) {
+    if (submits && on_fake_seen(f, OVERPAINT__HEADER__BODY_SUBMIT) == 1) {
         t->id[0] = id;
         fake_accept(f, m, &id, OVERPAINT__STATE__RUNNING, 4711);
         f->restart = t->first == BIND_AGAIN;
@@ -117,10 +117,10 @@ static void forget_something(fake_broker *f, wire_message *m)
         t->id[1] = id;
         t->seed = m->header->submit->job->seed;
         fake_accept(f, m, &id, OVERPAINT__STATE__QUEUED, t->seed);
-        fake_result(f, NULL, &id, rig_one_picture);
+        fake_result(f, NULL, &id, on_fake_one_picture);
     } else if (m->header->body_case == OVERPAINT__HEADER__BODY_WATCH) {
         if (t->first == FORGET_PEER)
-            fake_result(f, m, &id, rig_one_picture);
+            fake_result(f, m, &id, on_fake_one_picture);
         else
             fake_fail(f, m, "not_found");
     }
@@ -137,14 +137,14 @@ static void survives_forgetting(void **state)
         forgetful t = {.first = cases[i].first};
         overpaint_id id;
         fake_start(&f, forget_something, &t);
-        overpaint *o = rig_open(&f);
-        assert_int_equal(rig_submit(o, &id), 0);
-        assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
+        overpaint *o = on_fake_open(&f);
+        assert_int_equal(on_fake_submit(o, &id), 0);
+        assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
         assert_int_equal(overpaint_pictures(o, &id), 1);
         overpaint_close(&o);
         fake_stop(&f);
-        assert_int_equal(rig_seen(&f, OVERPAINT__HEADER__BODY_SUBMIT), cases[i].submits);
-        assert_int_equal(rig_seen(&f, OVERPAINT__HEADER__BODY_WATCH), cases[i].watches);
+        assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_SUBMIT), cases[i].submits);
+        assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_WATCH), cases[i].watches);
         if (cases[i].submits == 2) {
             assert_memory_equal(&t.id[0], &t.id[1], sizeof t.id[0]);
             assert_int_equal(t.seed, 4711); /* the seed that was drawn: the same picture */
@@ -167,7 +167,7 @@ static void contradict(fake_broker *f, wire_message *m)
     fake_accept(f, m, &id, OVERPAINT__STATE__QUEUED, 1);
     fake_reject(f, m, &id, "invalid", 0);
     fake_fail(f, NULL, "busy");
-    fake_result(f, NULL, &id, rig_one_picture);
+    fake_result(f, NULL, &id, on_fake_one_picture);
     fake_result(f, NULL, &id, other);
     fake_ended(f, NULL, &id, OVERPAINT__STATE__FAILED, "lost");
     fake_accept(f, NULL, &id, OVERPAINT__STATE__QUEUED, 1);
@@ -180,12 +180,12 @@ static void first_result_counts(void **state)
     overpaint_id id;
     size_t size;
     fake_start(&f, contradict, NULL);
-    overpaint *o = rig_open(&f);
-    rig_submit(o, &id);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
+    overpaint *o = on_fake_open(&f);
+    on_fake_submit(o, &id);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
     assert_int_equal(overpaint_poll(o, 300), 0);
     assert_int_equal(overpaint_wait(o, &id, 0), 0);
-    assert_memory_equal(overpaint_picture(o, &id, 0, &size), rig_one_picture[0], size);
+    assert_memory_equal(overpaint_picture(o, &id, 0, &size), on_fake_one_picture[0], size);
     overpaint_close(&o);
     fake_stop(&f);
 }
@@ -223,7 +223,7 @@ static void be_hostile(fake_broker *f, wire_message *m)
     }
     fake_raw(f, large, sizeof large);
     fake_send(f, m->header, NULL, 0); /* a SUBMIT is nothing for a client */
-    fake_result(f, NULL, &id, rig_one_picture);
+    fake_result(f, NULL, &id, on_fake_one_picture);
 }
 
 static void survives_rubbish(void **state)
@@ -232,9 +232,9 @@ static void survives_rubbish(void **state)
     fake_broker f;
     overpaint_id id;
     fake_start(&f, be_hostile, NULL);
-    overpaint *o = rig_open(&f);
-    assert_int_equal(rig_submit(o, &id), 0);
-    assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), 0);
+    overpaint *o = on_fake_open(&f);
+    assert_int_equal(on_fake_submit(o, &id), 0);
+    assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), 0);
     assert_int_equal(overpaint_pictures(o, &id), 1);
     overpaint_close(&o);
     fake_stop(&f);
@@ -272,10 +272,10 @@ static void refuses_broken_results(void **state)
         fake_broker f;
         overpaint_id id;
         fake_start(&f, send_broken_result, i ? &f : NULL);
-        overpaint *o = rig_open(&f);
-        assert_int_equal(rig_submit(o, &id), 0);
-        assert_int_equal(overpaint_wait(o, &id, RIG_WAIT_MS), ERR_PROTOCOL);
-        rig_says(overpaint_error(o), says[i]);
+        overpaint *o = on_fake_open(&f);
+        assert_int_equal(on_fake_submit(o, &id), 0);
+        assert_int_equal(overpaint_wait(o, &id, ON_FAKE_WAIT_MS), ERR_PROTOCOL);
+        on_fake_says(overpaint_error(o), says[i]);
         overpaint_close(&o);
         fake_stop(&f);
     }

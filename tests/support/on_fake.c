@@ -1,4 +1,4 @@
-/* Shared by tests of liboverpaint: see client_rig.h. */
+/* Shared by tests of liboverpaint: see on_fake.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,31 +8,31 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/support/client_rig.h"
+#include "tests/support/on_fake.h"
 
-const char *const rig_one_picture[] = {"picture one", NULL};
-const char *const rig_two_pictures[] = {"picture one", "picture two", NULL};
+const char *const on_fake_one_picture[] = {"picture one", NULL};
+const char *const on_fake_two_pictures[] = {"picture one", "picture two", NULL};
 
-int rig_seen(fake_broker *f, Overpaint__Header__BodyCase body)
+int on_fake_seen(fake_broker *f, Overpaint__Header__BodyCase body)
 {
     return atomic_load(&f->seen[body]);
 }
 
-void rig_expect_seen(fake_broker *f, Overpaint__Header__BodyCase body, int count)
+void on_fake_expect_seen(fake_broker *f, Overpaint__Header__BodyCase body, int count)
 {
-    for (int i = 0; i < 2000 && rig_seen(f, body) < count; i++)
+    for (int i = 0; i < 2000 && on_fake_seen(f, body) < count; i++)
         usleep(1000);
-    assert_int_equal(rig_seen(f, body), count);
+    assert_int_equal(on_fake_seen(f, body), count);
 }
 
-overpaint *rig_open(const fake_broker *f)
+overpaint *on_fake_open(const fake_broker *f)
 {
     overpaint *o = overpaint_open(f->endpoint, "test");
     assert_string_equal(overpaint_error(o), "");
     return o;
 }
 
-int rig_submit(overpaint *o, overpaint_id *id)
+int on_fake_submit(overpaint *o, overpaint_id *id)
 {
     overpaint_job *j = overpaint_job_new("txt2img");
     assert_int_equal(overpaint_job_set(j, "prompt", "a fox"), 0);
@@ -42,7 +42,7 @@ int rig_submit(overpaint *o, overpaint_id *id)
     return rc;
 }
 
-void rig_says(const char *text, const char *part)
+void on_fake_says(const char *text, const char *part)
 {
     if (!strstr(text, part))
         fail_msg("\"%s\" does not say \"%s\"", text, part);
