@@ -133,25 +133,33 @@ void dev_reset_peak(dev *d)
     d->counters = (dev_counters){.scratch_peak = d->scratch.used};
 }
 
+static size_t kept_bytes(tensor t)
+{
+    return (tensor_bytes(t) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+}
+
 tensor dev_keep(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c)
 {
     assert(n > 0 && h > 0 && w > 0 && c > 0);
     tensor t = tensor_of(NULL, type, n, h, w, c);
     if (d->options.dry)
         return t;
-    size_t bytes = (tensor_bytes(t) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    size_t bytes = kept_bytes(t);
     t.data = aligned_alloc(ARENA_ALIGN, bytes);
-    if (t.data)
-        memset(t.data, 0, bytes);
-    else
+    if (!t.data) {
         dev_fail(d, DEV_NO_MEMORY, "%s: no memory for a tensor of %zu bytes", d->name, bytes);
+        return t;
+    }
+    memset(t.data, 0, bytes);
+    d->kept += bytes;
     return t;
 }
 
 void dev_drop(dev *d, tensor *t)
 {
-    (void)d; /* host memory; a GPU would need its device */
-    free(t->data);
+    if (t->data)
+        d->kept -= kept_bytes(*t);
+    free(t->data); /* host memory; a GPU would need its device */
     *t = (tensor){0};
 }
 

@@ -40,6 +40,7 @@ struct dev {
     dev_options options;
     arena scratch;
     dev_counters counters;
+    size_t kept;       /* bytes of the tensors that dev_keep gave and nobody dropped */
     dev_status status; /* sticky: later ops do nothing; read once per step */
     char error[256];
     /* Asked before every op; true makes the status DEV_STOPPED. May be NULL. */
