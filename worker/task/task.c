@@ -45,11 +45,11 @@ static int read_file(const char *path, uint8_t **bytes, size_t *size, err *e)
     size_t got = 0;
     while (!rc && got < (size_t)st.st_size) {
         ssize_t n = read(fd, *bytes + got, (size_t)st.st_size - got);
-        if (n <= 0 && errno != EINTR)
+        if (n > 0)
+            got += (size_t)n;
+        else if (n == 0 || errno != EINTR)
             rc = err_set(e, ERR_IO, "reading %s: %s", path,
                          n ? strerror(errno) : "it became shorter");
-        else if (n > 0)
-            got += (size_t)n;
     }
     *size = got;
     close(fd);
@@ -150,6 +150,16 @@ int task_fit(const task *t, const job *j, const model_config *c, err *e)
 
 /* ---------------------------------------------------------------- composing */
 
+/* What "Schedule type" shows, by the web UI's rule: the schedule that was asked for or that the
+ * sampler prefers by itself; "Automatic" where Automatic is the plain schedule of the model. */
+static const char *schedule_shown(const job *j)
+{
+    const sampler_row *row = catalog_sampler(j->sampler);
+    const bool prefers = row->fallback != SCHEDULE_UNIFORM && !row->timesteps;
+    return catalog_schedule(j->scheduler == SCHEDULE_AUTOMATIC && prefers ? row->fallback
+                                                                          : j->scheduler);
+}
+
 /* Settings that infotext shows, in the web UI's order. */
 static int add_settings(infotext *text, const task *t, const job *j, int64_t seed,
                         const char *model, const char *hash, err *e)
@@ -160,9 +170,7 @@ static int add_settings(infotext *text, const task *t, const job *j, int64_t see
     snprintf(short_hash, sizeof short_hash, "%.10s", hash);
     int rc = infotext_add_number(text, "Steps", j->steps, e);
     rc = rc ? rc : infotext_add(text, "Sampler", catalog_sampler(j->sampler)->name, e);
-    schedule s =
-        j->scheduler == SCHEDULE_AUTOMATIC ? catalog_sampler(j->sampler)->fallback : j->scheduler;
-    rc = rc ? rc : infotext_add(text, "Schedule type", catalog_schedule(s), e);
+    rc = rc ? rc : infotext_add(text, "Schedule type", schedule_shown(j), e);
     rc = rc ? rc : infotext_add_number(text, "CFG scale", j->cfg_scale, e);
     rc = rc ? rc : infotext_add(text, "Seed", seed_text, e);
     rc = rc ? rc : infotext_add(text, "Size", size, e);
