@@ -15,10 +15,15 @@ static int tokens_of(const seq *s)
     return most;
 }
 
+static call_shape shape_of(const batch *b, int rows, int tokens)
+{
+    return (call_shape){rows, b->h, b->w, tokens};
+}
+
 static bool fits(residents *all, const batch *b, int rows, int tokens)
 {
     err ignored = {0};
-    return residents_fit(all, b->resident, rows, b->h, b->w, tokens, &ignored) == 0;
+    return residents_fit(all, b->resident, shape_of(b, rows, tokens), 0, &ignored) == 0;
 }
 
 static bool rides_along(const batch *b, const run *r)
@@ -26,7 +31,8 @@ static bool rides_along(const batch *b, const run *r)
     return r->resident == b->resident && r->h == b->h && r->w == b->w;
 }
 
-/* The sequence with the smallest turn among those not in this batch yet (turn < now). */
+/* The sequence with the smallest turn among those on their way and not in this batch yet (turn <
+ * now). */
 static seq *longest_waiting(const batch *b, run *runs, uint64_t now, run **owner)
 {
     seq *best = NULL;
@@ -34,7 +40,7 @@ static seq *longest_waiting(const batch *b, run *runs, uint64_t now, run **owner
         if (b->resident && !rides_along(b, r))
             continue;
         for (seq *s = r->first; s; s = s->next)
-            if (s->turn < now && (!best || s->turn < best->turn)) {
+            if (s->turn < now && !seq_ended(s) && (!best || s->turn < best->turn)) {
                 best = s;
                 *owner = r;
             }
@@ -54,31 +60,37 @@ static void add_rows(batch *b, run *r, seq *s, int most)
     b->seq[b->sequences++] = s;
 }
 
+/* Adds as many rows of a sequence as there is room for; false: no more after this one. */
+static bool add(batch *b, residents *all, run *r, seq *s, uint64_t turn)
+{
+    const int tokens = tokens_of(s) > b->tokens ? tokens_of(s) : b->tokens;
+    const int all_of_it = b->rows + s->rows;
+    int most = all_of_it;
+    if (most > BATCH_ROWS_MAX)
+        return false;
+    while (most > b->rows && !fits(all, b, most, tokens))
+        most--;
+    if (most == b->rows && b->rows > 0)
+        return false;
+    if (most == 0)
+        most = 1; /* one row alone was promised when the job was admitted */
+    add_rows(b, r, s, most);
+    b->tokens = tokens;
+    s->turn = turn;
+    return most == all_of_it;
+}
+
 bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
 {
     run *owner = NULL;
-    seq *s;
-    int tokens = 0;
     *b = (batch){0};
-    while ((s = longest_waiting(b, runs, turn, &owner))) {
+    for (seq *s; (s = longest_waiting(b, runs, turn, &owner));) {
         if (!b->resident) {
             b->resident = owner->resident;
             b->h = owner->h;
             b->w = owner->w;
         }
-        if (tokens_of(s) > tokens)
-            tokens = tokens_of(s);
-        int most = b->rows + s->rows;
-        if (most > ENGINE_ROWS_MAX)
-            break;
-        while (most > b->rows && !fits(all, b, most, tokens))
-            most--;
-        if (most == b->rows && b->rows)
-            break;
-        /* one row alone was found to fit when the job was admitted */
-        add_rows(b, owner, s, most > b->rows ? most : b->rows + 1);
-        s->turn = turn;
-        if (most < b->rows)
+        if (!add(b, all, owner, s, turn))
             break;
     }
     return b->rows > 0;
@@ -88,7 +100,7 @@ bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
 
 /* Contexts of several lengths side by side, [n,1,t_max,c]; beyond a row's own tokens nothing is
  * read. */
-static tensor join_contexts(const batch *b, dev *d, int32_t tokens[ENGINE_ROWS_MAX])
+static tensor join_contexts(const batch *b, dev *d, int32_t tokens[BATCH_ROWS_MAX])
 {
     int32_t most = 0;
     for (int i = 0; i < b->rows; i++) {
@@ -106,12 +118,12 @@ static tensor join_contexts(const batch *b, dev *d, int32_t tokens[ENGINE_ROWS_M
     return all;
 }
 
-void batch_evaluate(batch *b, residents *all, bool finite[ENGINE_ROWS_MAX])
+void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
 {
     dev *d = all->d;
-    double t[ENGINE_ROWS_MAX];
-    int32_t tokens[ENGINE_ROWS_MAX];
-    tensor input[ENGINE_ROWS_MAX];
+    double t[BATCH_ROWS_MAX];
+    int32_t tokens[BATCH_ROWS_MAX];
+    tensor input[BATCH_ROWS_MAX];
     for (int i = 0; i < b->rows; i++) {
         t[i] = b->at[i].seq->eval.timestep;
         input[i] = b->at[i].seq->input;
@@ -134,5 +146,5 @@ void batch_evaluate(batch *b, residents *all, bool finite[ENGINE_ROWS_MAX])
 
 double batch_flops(const batch *b, residents *all)
 {
-    return residents_cost(all, b->resident, b->rows, b->h, b->w, CHUNK_TOKENS).step.flops;
+    return residents_cost(all, b->resident, shape_of(b, b->rows, b->tokens)).step.flops;
 }

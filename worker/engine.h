@@ -12,30 +12,34 @@
 
 typedef struct engine engine;
 
-enum { ENGINE_ROWS_MAX = 16 };
+enum { ENGINE_ROWS_MAX = 16, ENGINE_MODELS_MAX = 8 };
 
 /* Called on the engine's thread; must not block. */
 typedef struct {
     void *arg;
     void (*started)(void *arg, work *w);
-    void (*progress)(void *arg, work *w, const work_progress *p,
-                     image *preview);                               /* preview: taken over */
-    void (*picture)(void *arg, work *w, int index, image *picture); /* taken over: to be composed */
-    void (*finished)(void *arg,
-                     work *w); /* the engine lets go: all pictures were handed out, or w->error */
+    /* `preview` (or NULL) is taken over. */
+    void (*progress)(void *arg, work *w, const work_progress *p, image *preview);
+    /* To be composed: `picture` is taken over; without pixels: the prepared input as it is. */
+    void (*picture)(void *arg, work *w, int index, image *picture);
+    /* The engine lets go: every picture was handed out, or `e` says why not (else NULL). `lost`:
+     * the device will not work any more. */
+    void (*finished)(void *arg, work *w, const err *e, bool lost);
 } engine_events;
 
 typedef struct {
     dev_options device;
     models *models;        /* shared by all engines; thread-safe */
-    int64_t memory_budget; /* bytes of anonymous memory for weights and scratch; 0: 80 % of the
-                              machine */
+    int64_t memory_budget; /* bytes of anonymous memory for weights, tensors and scratch */
     engine_events events;
 } engine_options;
 
 engine *engine_new(const engine_options *o, err *e);
-void engine_free(
-    engine **en); /* stops the thread; works still inside are finished with ERR_CANCELLED */
+
+/* Ends the thread: works inside, and those that are submitted from now on, are finished with
+ * ERR_CANCELLED. */
+void engine_stop(engine *en);
+void engine_free(engine **en); /* stopped, and nobody will submit any more */
 
 /* Hands a prepared work over. Never fails: what cannot run comes back by `finished` with its error.
  */
@@ -58,9 +62,9 @@ typedef struct {
     int rows;
     engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now (or ran last) */
     int models;
-    char model[8][256];
-    int64_t busy_since_ms,
-        busy_limit_ms; /* a step that takes longer than its limit is stuck; 0: idle */
+    char model[ENGINE_MODELS_MAX][256];
+    int64_t busy_since_ms; /* when the device began what it does now; 0: idle */
+    int64_t busy_limit_ms; /* what takes longer is stuck */
 } engine_status;
 
 void engine_get_status(engine *en, engine_status *s);

@@ -29,8 +29,8 @@ struct models {
     char folder[1024], cache[1024];
     pthread_mutex_t lock;
     pthread_cond_t hashed;
-    hash_job *jobs; /* one per path that was asked for */
-    atomic_bool stopping;
+    hash_job *jobs;       /* one per path that was asked for */
+    atomic_bool stopping; /* read by the hash threads while they read files */
 };
 
 static const char suffix[] = ".safetensors";
@@ -54,7 +54,7 @@ void models_free(models **at)
     models *m = *at;
     if (!m)
         return;
-    atomic_store(&m->stopping, true);
+    models_stop(m);
     while (m->jobs) {
         hash_job *h = m->jobs;
         m->jobs = h->next;
@@ -185,23 +185,35 @@ static void *hash_main(void *arg)
     return NULL;
 }
 
-/* With the lock held: the job for this path, started when it is new; NULL without memory. */
+/* With the lock held: a thread for the job. */
+static int start_hash(hash_job *h)
+{
+    h->error = (err){0};
+    h->done = false;
+    return pthread_create(&h->thread, NULL, hash_main, h);
+}
+
+/* With the lock held: the job for this path, started when it is new or had failed; NULL without
+ * memory. */
 static hash_job *hash_job_of(models *m, const char *path)
 {
-    hash_job *h = m->jobs;
-    while (h && strcmp(h->path, path))
-        h = h->next;
-    if (h || !(h = calloc(1, sizeof *h)))
+    hash_job **at = &m->jobs;
+    while (*at && strcmp((*at)->path, path))
+        at = &(*at)->next;
+    hash_job *h = *at;
+    if (h && !(h->done && h->error.code))
         return h;
-    snprintf(h->path, sizeof h->path, "%s", path);
-    h->owner = m;
-    if (pthread_create(&h->thread, NULL, hash_main, h)) {
-        free(h);
-        return NULL;
+    if (h)
+        pthread_join(h->thread, NULL); /* it is past its last use of the lock */
+    else if ((h = *at = calloc(1, sizeof *h))) {
+        snprintf(h->path, sizeof h->path, "%s", path);
+        h->owner = m;
     }
-    h->next = m->jobs;
-    m->jobs = h;
-    return h;
+    if (!h || !start_hash(h))
+        return h;
+    *at = h->next;
+    free(h);
+    return NULL;
 }
 
 void models_hash_start(models *m, const char *path)
@@ -211,17 +223,37 @@ void models_hash_start(models *m, const char *path)
     pthread_mutex_unlock(&m->lock);
 }
 
-int models_hash(models *m, const char *path, char hex[65], err *e)
+static int wait_for(models *m, const hash_job *h, const atomic_bool *cancelled, err *e)
+{
+    while (!h->done) {
+        if (atomic_load(cancelled) || atomic_load(&m->stopping))
+            return err_set(e, ERR_CANCELLED, "cancelled");
+        pthread_cond_wait(&m->hashed, &m->lock);
+    }
+    return h->error.code ? err_set(e, h->error.code, "%s", h->error.text) : 0;
+}
+
+int models_hash(models *m, const char *path, const atomic_bool *cancelled, char hex[65], err *e)
 {
     pthread_mutex_lock(&m->lock);
-    hash_job *h = hash_job_of(m, path);
-    while (h && !h->done)
-        pthread_cond_wait(&m->hashed, &m->lock);
-    int rc = !h              ? err_set(e, ERR_NO_MEMORY, "no memory to hash %s", path)
-             : h->error.code ? err_set(e, h->error.code, "%s", h->error.text)
-                             : 0;
+    const hash_job *h = hash_job_of(m, path);
+    int rc =
+        h ? wait_for(m, h, cancelled, e) : err_set(e, ERR_NO_MEMORY, "no memory to hash %s", path);
     if (!rc)
         memcpy(hex, h->hex, sizeof h->hex);
     pthread_mutex_unlock(&m->lock);
     return rc;
+}
+
+void models_wake(models *m)
+{
+    pthread_mutex_lock(&m->lock);
+    pthread_cond_broadcast(&m->hashed);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void models_stop(models *m)
+{
+    atomic_store(&m->stopping, true);
+    models_wake(m);
 }

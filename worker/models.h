@@ -3,6 +3,7 @@
 #ifndef WORKER_MODELS_H
 #define WORKER_MODELS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,9 +24,15 @@ int models_find(models *m, const char *name, char *path, size_t size, err *e);
 /* All names, sorted; returns their number. */
 int models_list(models *m, char (*names)[256], int most);
 
-/* Starts hashing a file in the background, unless it is known; models_hash waits for the result.
- * `cancelled` is asked while waiting and may be NULL. */
+/* Starts hashing a file in the background, unless it is known. */
 void models_hash_start(models *m, const char *path);
-int models_hash(models *m, const char *path, char hex[65], err *e);
+
+/* Waits for the hash; ERR_CANCELLED soon after *cancelled or models_stop. Whoever sets *cancelled
+ * calls models_wake. A hash that failed is tried anew by the next who asks. */
+int models_hash(models *m, const char *path, const atomic_bool *cancelled, char hex[65], err *e);
+void models_wake(models *m);
+
+/* Nobody will get a hash any more; those who wait stop waiting. */
+void models_stop(models *m);
 
 #endif

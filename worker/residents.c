@@ -13,12 +13,12 @@
 #include "worker/model/conditioning.h"
 #include "worker/model/plan.h"
 
-enum { TEXTS_MAX = 64 }; /* unused conditionings kept for one model */
+enum { TEXTS_MAX = 64 }; /* conditionings kept, unless more are in use */
 
 /* What the budget is planned for: both halves of guidance for one picture of 512 x 512. */
 enum { PLAN_SIDE = 512, PLAN_ROWS = 2 };
 
-/* ---------------------------------------------------------------- models */
+/* ---------------------------------------------------------------- life */
 
 static void text_free(residents *all, conditioning *c)
 {
@@ -47,16 +47,52 @@ void residents_done(residents *all)
     }
 }
 
-static int64_t weights_held(const residents *all)
+/* Tensors and weights. */
+static int64_t bytes_held(const residents *all)
 {
-    int64_t bytes = 0;
+    int64_t bytes = (int64_t)all->d->kept;
     for (const resident *r = all->first; r; r = r->next)
         bytes += (int64_t)r->model->weights.used;
     return bytes;
 }
 
+int64_t residents_bytes(const residents *all)
+{
+    return bytes_held(all) + (int64_t)all->d->scratch.peak;
+}
+
+int residents_error(residents *all, const char *what, err *e)
+{
+    dev *d = all->d;
+    err_code code = d->status == DEV_STOPPED     ? ERR_CANCELLED
+                    : d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
+                                                 : ERR_DEVICE;
+    all->broken |= d->status == DEV_BROKEN;
+    err_set(e, code, "%s: %s", what, d->error);
+    dev_clear(d);
+    return code;
+}
+
+/* ---------------------------------------------------------------- making room */
+
+/* Drops the text that has been unused for longest, of whatever model; false: all are in use. */
+static bool drop_text(residents *all)
+{
+    conditioning **oldest = NULL;
+    for (resident *r = all->first; r; r = r->next)
+        for (conditioning **at = &r->texts; *at; at = &(*at)->next)
+            if (!(*at)->users && (!oldest || (*at)->used_at < (*oldest)->used_at))
+                oldest = at;
+    if (!oldest)
+        return false;
+    conditioning *c = *oldest;
+    *oldest = c->next;
+    text_free(all, c);
+    return true;
+}
+
 /* Drops the model that has been unused for longest; false when all are in use. */
-static bool drop_oldest(residents *all, const resident *except)
+static bool drop_model(residents *all, const resident *except)
 {
     resident **oldest = NULL;
     for (resident **at = &all->first; *at; at = &(*at)->next)
@@ -72,30 +108,38 @@ static bool drop_oldest(residents *all, const resident *except)
     return true;
 }
 
-/* Makes room for `weights` more bytes of weights and calls of `scratch` bytes. Scratch that was
- * touched once stays with the process until it is needed for something else. */
-static int make_room(residents *all, int64_t weights, size_t scratch, const resident *except,
-                     const char *what, err *e)
+/* What somebody asks for: `keep` bytes on top of the weights of `own` (NULL: of no model yet), and
+ * calls of `scratch` bytes. */
+typedef struct {
+    const resident *own;
+    size_t keep, scratch;
+    const char *what;
+} demand;
+
+/* Finds room for a demand beside what is in use and what was promised. Scratch that was touched
+ * once stays with the process until it is needed for something else. */
+static int make_room(residents *all, const demand *want, err *e)
 {
+    const size_t scratch = want->scratch > all->promised ? want->scratch : all->promised;
     for (;;) {
         const size_t touched = all->d->scratch.peak > scratch ? all->d->scratch.peak : scratch;
-        if (weights_held(all) + weights + (int64_t)touched <= all->budget)
+        if (bytes_held(all) + (int64_t)(want->keep + touched) <= all->budget)
             return 0;
-        if (drop_oldest(all, except))
-            continue;
-        if (touched > scratch) {
+        if (touched > scratch)
             arena_trim(&all->d->scratch);
-            continue;
-        }
-        const int64_t own = except ? (int64_t)except->model->weights.used : 0;
-        const int64_t needed = own + weights + (int64_t)scratch;
-        const bool never = needed > all->budget;
-        return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
-                       "%s needs %lld MiB, the memory budget is %lld MiB%s", what,
-                       (long long)(needed >> 20), (long long)(all->budget >> 20),
-                       never ? "" : " and other models are in use");
+        else if (!drop_text(all) && !drop_model(all, want->own))
+            break;
     }
+    const size_t weights = want->own ? want->own->model->weights.used : 0;
+    const int64_t needed = (int64_t)(weights + want->keep + want->scratch);
+    const bool never = needed > all->budget;
+    return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
+                   "%s needs %lld MiB, the memory budget is %lld MiB%s", want->what,
+                   (long long)(needed >> 20), (long long)(all->budget >> 20),
+                   never ? "" : " and other jobs use it");
 }
+
+/* ---------------------------------------------------------------- models */
 
 static resident *load(residents *all, const char *path, err *e)
 {
@@ -105,7 +149,7 @@ static resident *load(residents *all, const char *path, err *e)
     if (model_plan(&options, path, all->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, e))
         return NULL;
     snprintf(what, sizeof what, "model %s", path);
-    if (make_room(all, (int64_t)plan.weights, all->d->scratch.used, NULL, what, e))
+    if (make_room(all, &(demand){.keep = plan.weights, .what = what}, e))
         return NULL;
     resident *r = calloc(1, sizeof *r);
     if (!r) {
@@ -117,7 +161,8 @@ static resident *load(residents *all, const char *path, err *e)
     double began = clock_seconds();
     r->model = model_load(all->d, path, e);
     if (!r->model) {
-        dev_clear(all->d);
+        if (all->d->status != DEV_OK)
+            residents_error(all, "loading the model", e); /* e says more, and keeps it */
         free(r);
         return NULL;
     }
@@ -153,31 +198,30 @@ void residents_put(residents *all, resident *r)
 
 /* ---------------------------------------------------------------- costs */
 
-model_costs residents_cost(residents *all, resident *r, int64_t rows, int64_t h, int64_t w,
-                           int64_t tokens)
+static bool same_shape(call_shape a, call_shape b)
 {
-    for (int i = 0; i < r->costs; i++) {
-        const resident_cost *c = &r->cost[i];
-        if (c->rows == rows && c->h == h && c->w == w && c->tokens == tokens)
-            return c->costs;
-    }
-    const int factor = r->model->config.factor;
-    resident_cost made = {.rows = rows, .h = h, .w = w, .tokens = tokens};
-    made.costs =
-        model_measure(all->dry, r->model, (int)w * factor, (int)h * factor, (int)rows, (int)tokens);
-    r->cost[r->costs < RESIDENT_COSTS ? r->costs++ : (int)(all->clock % RESIDENT_COSTS)] = made;
-    return made.costs;
+    return a.rows == b.rows && a.h == b.h && a.w == b.w && a.tokens == b.tokens;
 }
 
-int residents_fit(residents *all, resident *r, int64_t rows, int64_t h, int64_t w, int64_t tokens,
-                  err *e)
+model_costs residents_cost(residents *all, resident *r, call_shape shape)
+{
+    for (int i = 0; i < r->costs && i < RESIDENT_COSTS; i++)
+        if (same_shape(r->cost[i].shape, shape))
+            return r->cost[i].costs;
+    const int factor = r->model->config.factor;
+    model_costs costs = model_measure(all->dry, r->model, (int)shape.w * factor,
+                                      (int)shape.h * factor, (int)shape.rows, (int)shape.tokens);
+    r->cost[r->costs++ % RESIDENT_COSTS] = (resident_cost){shape, costs};
+    return costs;
+}
+
+int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e)
 {
     const int factor = r->model->config.factor;
     char what[160];
-    model_costs c = residents_cost(all, r, rows, h, w, tokens);
-    snprintf(what, sizeof what, "%lld rows at %lldx%lld with model %.80s", (long long)rows,
-             (long long)w * factor, (long long)h * factor, r->model->name);
-    return make_room(all, 0, c.peak, r, what, e);
+    snprintf(what, sizeof what, "%lldx%lld with model %.80s", (long long)shape.w * factor,
+             (long long)shape.h * factor, r->model->name);
+    return make_room(all, &(demand){r, keep, residents_cost(all, r, shape).peak, what}, e);
 }
 
 /* ---------------------------------------------------------------- conditioning */
@@ -202,21 +246,34 @@ static int copy_chunks(token_chunks *to, const token_chunks *from)
     return 0;
 }
 
-static void drop_old_texts(residents *all, resident *r)
+static int count_texts(const residents *all)
 {
     int count = 0;
-    for (;;) {
-        conditioning **oldest = NULL;
-        count = 0;
-        for (conditioning **at = &r->texts; *at; at = &(*at)->next, count++)
-            if (!(*at)->users && (!oldest || (*at)->used_at < (*oldest)->used_at))
-                oldest = at;
-        if (count < TEXTS_MAX || !oldest)
-            return;
-        conditioning *c = *oldest;
-        *oldest = c->next;
-        text_free(all, c);
-    }
+    for (const resident *r = all->first; r; r = r->next)
+        for (const conditioning *c = r->texts; c; c = c->next)
+            count++;
+    return count;
+}
+
+/* The context of c->chunks, kept. ERR_DEVICE also for values that are not finite. */
+static int fill_context(residents *all, const resident *r, conditioning *c, err *e)
+{
+    dev *d = all->d;
+    bool finite = true;
+    size_t mark = dev_mark(d);
+    c->context = dev_keep(d, F32, 1, 1, c->tokens, r->model->config.text_width);
+    if (d->status == DEV_OK)
+        conditioning_encode(d, &c->context, &r->model->text, &c->chunks, c->clip_skip);
+    if (d->status == DEV_OK)
+        op_finite(d, c->context, &finite);
+    dev_release(d, mark);
+    if (d->status != DEV_OK)
+        return residents_error(all, "encoding the prompt", e);
+    if (!finite)
+        return err_set(e, ERR_DEVICE,
+                       "the text encoder of model %s gave NaN or infinity: its weights are damaged",
+                       r->model->name);
+    return 0;
 }
 
 static conditioning *encode(residents *all, resident *r, const token_chunks *chunks, int clip_skip,
@@ -230,27 +287,13 @@ static conditioning *encode(residents *all, resident *r, const token_chunks *chu
     }
     c->clip_skip = clip_skip;
     c->tokens = CHUNK_TOKENS * chunks->count;
-    size_t mark = dev_mark(all->d);
-    bool finite = true;
-    c->context = dev_keep(all->d, F32, 1, 1, c->tokens, r->model->config.text_width);
-    if (all->d->status == DEV_OK)
-        conditioning_encode(all->d, &c->context, &r->model->text, chunks, clip_skip);
-    if (all->d->status == DEV_OK)
-        op_finite(all->d, c->context, &finite);
-    dev_release(all->d, mark);
-    if (all->d->status == DEV_OK && finite) {
-        c->next = r->texts;
-        r->texts = c;
-        return c;
+    if (fill_context(all, r, c, e)) {
+        text_free(all, c);
+        return NULL;
     }
-    if (all->d->status != DEV_OK)
-        err_set(e, ERR_DEVICE, "text encoder: %s", all->d->error);
-    else
-        err_set(e, ERR_DEVICE,
-                "text encoder of model %s gave NaN or infinity: the weights are damaged",
-                r->model->name);
-    text_free(all, c);
-    return NULL;
+    c->next = r->texts;
+    r->texts = c;
+    return c;
 }
 
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,
@@ -260,7 +303,8 @@ conditioning *residents_text(residents *all, resident *r, const token_chunks *ch
     while (c && (c->clip_skip != clip_skip || !same_chunks(&c->chunks, chunks)))
         c = c->next;
     if (!c) {
-        drop_old_texts(all, r);
+        while (count_texts(all) >= TEXTS_MAX && drop_text(all))
+            ;
         c = encode(all, r, chunks, clip_skip, e);
     }
     if (c) {

@@ -18,9 +18,14 @@ typedef struct conditioning {
     uint64_t used_at;
 } conditioning;
 
-/* What calls of one shape take, by the dry run; h and w in latent cells. */
+/* The shape of a UNet call and of the pictures that go with it; h and w in latent cells. */
 typedef struct {
     int64_t rows, h, w, tokens;
+} call_shape;
+
+/* What calls of one shape take, by the dry run. */
+typedef struct {
+    call_shape shape;
     model_costs costs;
 } resident_cost;
 
@@ -40,25 +45,33 @@ typedef struct resident {
 typedef struct {
     dev *d, *dry; /* dry: the same device without memory */
     int64_t budget;
+    size_t promised; /* the largest scratch a job inside may need; its owner keeps it up to date */
+    bool broken;     /* the device is lost: nothing will work any more */
     resident *first;
     uint64_t clock; /* counts uses */
 } residents;
 
 void residents_done(residents *all);
 
+/* Bytes that count against the budget: weights, tensors that stay, scratch that was touched. */
+int64_t residents_bytes(const residents *all);
+
+/* The device's error as an error of the job: clears it, and remembers a lost device. Returns the
+ * code: ERR_CANCELLED when it was stopped, ERR_NO_MEMORY, ERR_DEVICE. */
+int residents_error(residents *all, const char *what, err *e);
+
 /* The model at `path`, loaded when it is not, with one more user. ERR_BUSY: it would fit once
  * models in use are given back; ERR_NO_MEMORY: it never fits the budget. */
 resident *residents_get(residents *all, const char *path, err *e);
 void residents_put(residents *all, resident *r);
 
-/* Costs of `rows` rows of h x w cells with contexts of `tokens`, cached. */
-model_costs residents_cost(residents *all, resident *r, int64_t rows, int64_t h, int64_t w,
-                           int64_t tokens);
+/* Costs of calls of this shape, cached. */
+model_costs residents_cost(residents *all, resident *r, call_shape shape);
 
-/* 0 when weights and the largest scratch of such calls fit the budget (unused models are dropped to
- * make room); ERR_BUSY when they would without other models in use, ERR_NO_MEMORY when never. */
-int residents_fit(residents *all, resident *r, int64_t rows, int64_t h, int64_t w, int64_t tokens,
-                  err *e);
+/* 0 when `keep` more bytes of tensors and the largest scratch of such calls fit the budget (what
+ * nobody uses is dropped to make room); ERR_BUSY when they would without what others use,
+ * ERR_NO_MEMORY when never. */
+int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e);
 
 /* The conditioning of a prompt, encoded when it is not at hand, with one more user. */
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,

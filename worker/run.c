@@ -1,93 +1,77 @@
 /* A work inside the engine: see run.h. The one idea: everything that can be refused is refused
- * here, once, before the first step; after run_new a job fails only when the device does. */
+ * here, once, before the first step; after that a job fails only when the device does. */
 #include "worker/run.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/clock.h"
 
-static int device_error(dev *d, const char *what, err *e)
-{
-    int rc = d->status == DEV_STOPPED     ? err_set(e, ERR_CANCELLED, "cancelled")
-             : d->status == DEV_NO_MEMORY ? err_set(e, ERR_NO_MEMORY, "%s: %s", what, d->error)
-                                          : err_set(e, ERR_DEVICE, "%s: %s", what, d->error);
-    dev_clear(d);
-    return rc;
-}
-
 /* ---------------------------------------------------------------- admission */
 
-/* One row at a time has to fit; the batch grows when more does. */
-static int check_memory(residents *all, run *r, err *e)
+static bool is_guided(const run *r)
 {
-    const task *t = &r->work->task;
-    const int chunks =
-        t->positive.count > t->negative.count ? t->positive.count : t->negative.count;
-    const int rows = r->work->job.cfg_scale == 1.0 ? 1 : 2;
-    model_costs c = residents_cost(all, r->resident, 1, r->h, r->w, chunks * CHUNK_TOKENS);
-    r->work->flops = t->pictures * (r->evaluations * rows * c.step.flops + c.decode.flops);
-    return residents_fit(all, r->resident, 1, r->h, r->w, chunks * CHUNK_TOKENS, e);
+    return r->work->job.cfg_scale != 1.0;
 }
 
-/* The input picture through the encoder: the mean of the posterior, in the sampler's scale. */
-static int encode_input(residents *all, run *r, err *e)
+static call_shape one_row(const run *r)
 {
-    dev *d = all->d;
     const task *t = &r->work->task;
-    const model_config *c = &r->resident->model->config;
-    size_t mark = dev_mark(d);
-    bool finite = true;
-    r->latent = dev_keep(d, F32, 1, r->h, r->w, c->latent_channels);
-    tensor bytes = dev_tensor(d, U8, 1, t->height, t->width, 3);
-    dev_upload(d, bytes, t->init.px);
-    tensor pixels = op_pixels_in(d, NEW, bytes);                          /* [1,H,W,3] */
-    tensor moments = vae_encode(d, NEW, r->resident->model->vae, pixels); /* [1,h,w,8] */
-    op_gather(d, &r->latent, &moments, 1, c->latent_channels, (float)c->latent_scale);
-    op_finite(d, r->latent, &finite);
-    dev_release(d, mark);
-    if (d->status != DEV_OK)
-        return device_error(d, "encoding the picture", e);
-    if (!finite)
-        return err_set(e, ERR_DEVICE,
-                       "the encoder of model %s gave NaN or infinity: its weights are damaged",
-                       r->resident->model->name);
-    return 0;
+    int chunks = t->positive.count;
+    if (is_guided(r) && t->negative.count > chunks)
+        chunks = t->negative.count;
+    return (call_shape){1, r->h, r->w, chunks * CHUNK_TOKENS};
 }
 
-/* How many evaluations a picture takes: from a sampler made for the purpose. */
-static int count_evaluations(run *r, err *e)
+/* Tensors that stay while the first picture is made: encoded input, sequence, contexts. */
+static size_t kept_bytes(const run *r)
+{
+    const int64_t width = r->resident->model->config.text_width;
+    return 2 * seq_bytes(r->h, r->w) + 2 * (size_t)(r->call.tokens * width) * sizeof(float);
+}
+
+/* How many evaluations and steps a picture takes: from a sampler made for the purpose. */
+static int count_steps(run *r, err *e)
 {
     const task *t = &r->work->task;
     sampler s;
     int rc = sampler_init(&s, r->work->job.sampler, r->work->job.scheduler, t->steps, t->t_enc,
                           t->from_picture, e);
-    r->evaluations = rc ? 0 : sampler_evaluations(&s);
-    return rc;
-}
-
-static int prepare_device(residents *all, run *r, err *e)
-{
-    const job *j = &r->work->job;
-    const task *t = &r->work->task;
-    const model_config *c = &r->resident->model->config;
-    int rc = task_fit(t, j, c, e);
-    r->h = t->height / c->factor;
-    r->w = t->width / c->factor;
-    if (!rc)
-        rc = count_evaluations(r, e);
-    if (!rc)
-        rc = check_memory(all, r, e);
     if (rc)
         return rc;
-    r->positive = residents_text(all, r->resident, &t->positive, j->clip_skip, e);
-    if (r->positive && j->cfg_scale != 1.0)
-        r->negative = residents_text(all, r->resident, &t->negative, j->clip_skip, e);
-    if (!r->positive || (j->cfg_scale != 1.0 && !r->negative))
+    r->evaluations = sampler_evaluations(&s);
+    r->steps = s.steps;
+    return 0;
+}
+
+static int check_fit(residents *all, run *r, err *e)
+{
+    const task *t = &r->work->task;
+    const model_config *c = &r->resident->model->config;
+    int rc = task_fit(t, &r->work->job, c, e);
+    if (!rc)
+        rc = count_steps(r, e);
+    if (rc)
+        return rc;
+    r->h = t->height / c->factor;
+    r->w = t->width / c->factor;
+    r->call = one_row(r);
+    r->costs = residents_cost(all, r->resident, r->call);
+    return residents_fit(all, r->resident, r->call, kept_bytes(r), e);
+}
+
+static int find_model(residents *all, run *r, models *names, err *e)
+{
+    work *w = r->work;
+    int rc = models_find(names, w->job.model, w->path, sizeof w->path, e);
+    if (rc)
+        return rc;
+    r->resident = residents_get(all, w->path, e);
+    if (!r->resident)
         return e->code;
-    return t->from_picture ? encode_input(all, r, e) : 0;
+    snprintf(w->model, sizeof w->model, "%s", r->resident->model->name);
+    models_hash_start(names, w->path);
+    return 0;
 }
 
 run *run_new(residents *all, models *names, work *w, err *e)
@@ -98,18 +82,10 @@ run *run_new(residents *all, models *names, work *w, err *e)
         return NULL;
     }
     r->work = w;
-    int rc = 0;
-    if (w->job.task != TASK_NOOP) {
-        rc = models_find(names, w->job.model, w->path, sizeof w->path, e);
-        if (!rc)
-            models_hash_start(names, w->path);
-        if (!rc && !(r->resident = residents_get(all, w->path, e)))
-            rc = e->code;
-        if (!rc)
-            snprintf(w->model, sizeof w->model, "%s", r->resident->model->name);
-        if (!rc && !w->task.untouched)
-            rc = prepare_device(all, r, e);
-    }
+    r->began = clock_seconds();
+    int rc = w->job.task == TASK_NOOP ? 0 : find_model(all, r, names, e);
+    if (!rc && r->resident && !w->task.untouched)
+        rc = check_fit(all, r, e);
     if (rc)
         run_free(all, &r);
     return r;
@@ -134,40 +110,82 @@ void run_free(residents *all, run **at)
     *at = NULL;
 }
 
-/* ---------------------------------------------------------------- pictures */
+/* ---------------------------------------------------------------- encoding */
 
-int run_begin(residents *all, run *r, int most, bool preview, err *e)
+double run_encode_flops(const run *r)
+{
+    const task *t = &r->work->task;
+    return (t->positive.count + t->negative.count) * r->costs.text.flops +
+           t->from_picture * r->costs.encode.flops;
+}
+
+/* The input picture through the encoder: the mean of the posterior, in the sampler's scale. */
+static int encode_input(residents *all, run *r, err *e)
+{
+    dev *d = all->d;
+    const task *t = &r->work->task;
+    const model_config *c = &r->resident->model->config;
+    size_t mark = dev_mark(d);
+    bool finite = true;
+    r->latent = dev_keep(d, F32, 1, r->h, r->w, c->latent_channels);
+    tensor bytes = dev_tensor(d, U8, 1, t->height, t->width, 3);
+    dev_upload(d, bytes, t->init.px);
+    tensor pixels = op_pixels_in(d, NEW, bytes);                          /* [1,H,W,3] */
+    tensor moments = vae_encode(d, NEW, r->resident->model->vae, pixels); /* [1,h,w,8] */
+    op_gather(d, &r->latent, &moments, 1, c->latent_channels, (float)c->latent_scale);
+    op_finite(d, r->latent, &finite);
+    dev_release(d, mark);
+    if (d->status != DEV_OK)
+        return residents_error(all, "encoding the picture", e);
+    if (!finite)
+        return err_set(e, ERR_DEVICE,
+                       "the encoder of model %s gave NaN or infinity: its weights are damaged",
+                       r->resident->model->name);
+    return 0;
+}
+
+int run_encode(residents *all, run *r, err *e)
 {
     const job *j = &r->work->job;
     const task *t = &r->work->task;
-    int begun = 0;
-    for (; begun < most && r->begun < t->pictures; begun++) {
-        seq_options o = {.sampler = j->sampler,
-                         .scheduler = j->scheduler,
-                         .steps = t->steps,
-                         .t_enc = t->t_enc,
-                         .rng = j->rng,
-                         .seed = (uint64_t)j->seed + (uint64_t)r->begun,
-                         .h = r->h,
-                         .w = r->w,
-                         .latent = t->from_picture ? &r->latent : NULL,
-                         .positive = r->positive,
-                         .negative = r->negative,
-                         .cfg_scale = j->cfg_scale,
-                         .preview = preview};
-        seq *s = seq_new(all->d, &o, e);
-        if (!s) {
-            dev_clear(all->d);
-            return e->code;
-        }
-        s->picture = r->begun++;
-        seq **end = &r->first;
-        while (*end)
-            end = &(*end)->next;
-        *end = s;
-        r->sequences++;
-    }
-    return begun;
+    r->positive = residents_text(all, r->resident, &t->positive, j->clip_skip, e);
+    if (!r->positive)
+        return e->code;
+    if (is_guided(r) &&
+        !(r->negative = residents_text(all, r->resident, &t->negative, j->clip_skip, e)))
+        return e->code;
+    return t->from_picture ? encode_input(all, r, e) : 0;
+}
+
+/* ---------------------------------------------------------------- pictures */
+
+int run_begin(residents *all, run *r, err *e)
+{
+    const job *j = &r->work->job;
+    const task *t = &r->work->task;
+    seq_options o = {.sampler = j->sampler,
+                     .scheduler = j->scheduler,
+                     .steps = t->steps,
+                     .t_enc = t->t_enc,
+                     .rng = j->rng,
+                     .seed = (uint64_t)j->seed + (uint64_t)r->begun,
+                     .h = r->h,
+                     .w = r->w,
+                     .latent = t->from_picture ? &r->latent : NULL,
+                     .positive = r->positive,
+                     .negative = r->negative,
+                     .cfg_scale = j->cfg_scale,
+                     .preview = j->want_preview};
+    seq *s = seq_new(all->d, &o, e);
+    if (!s)
+        return all->d->status != DEV_OK ? residents_error(all, "starting a picture", e) : e->code;
+    s->picture = r->begun++;
+    seq **end = &r->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+    r->sequences++;
+    return 0;
 }
 
 static void unlink_seq(run *r, seq *s)
@@ -196,11 +214,11 @@ int run_decode(residents *all, run *r, seq *s, image *out, err *e)
     dev_download(d, out->px, bytes);
     dev_release(d, mark);
     if (d->status != DEV_OK)
-        rc = device_error(d, "decoding the picture", e);
+        rc = residents_error(all, "decoding the picture", e);
     else if (!finite)
-        rc =
-            err_set(e, ERR_DEVICE, "decoding gave NaN or infinity: model %s does not suit this job",
-                    r->resident->model->name);
+        rc = err_set(e, ERR_DEVICE,
+                     "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
+                     r->resident->model->name);
     if (rc) {
         image_done(out);
         return rc;
@@ -212,18 +230,22 @@ int run_decode(residents *all, run *r, seq *s, image *out, err *e)
 
 bool run_complete(const run *r)
 {
-    return r->work->job.task == TASK_NOOP || r->handed_out == r->work->task.pictures;
+    return r->handed_out == r->work->task.pictures;
 }
 
 void run_progress(const run *r, work_progress *p)
 {
-    const int all = r->evaluations * r->work->task.pictures, done = r->evaluations_done;
-    const int order = catalog_sampler(r->work->job.sampler)->second_order ? 2 : 1;
-    *p = (work_progress){.evaluations_done = done,
-                         .evaluations = all,
-                         .steps_done = (done + order - 1) / order,
-                         .steps = (all + order - 1) / order,
+    const int pictures = r->work->task.pictures;
+    *p = (work_progress){.evaluations = pictures * r->evaluations,
+                         .steps = pictures * r->steps,
+                         .evaluations_done = r->handed_out * r->evaluations,
+                         .steps_done = r->handed_out * r->steps,
                          .eta_seconds = -1};
-    if (done > 0)
-        p->eta_seconds = (clock_seconds() - r->began) / done * (all - done);
+    for (const seq *s = r->first; s; s = s->next) {
+        p->evaluations_done += sampler_evaluations_done(&s->sampler);
+        p->steps_done += s->sampler.step;
+    }
+    if (p->evaluations_done > 0)
+        p->eta_seconds = (clock_seconds() - r->began) / p->evaluations_done *
+                         (p->evaluations - p->evaluations_done);
 }

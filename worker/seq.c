@@ -74,11 +74,15 @@ seq *seq_new(dev *d, const seq_options *o, err *e)
         keep_tensors(d, s, o);
     if (!rc && d->status == DEV_OK)
         start(d, s, o->latent);
-    if (!rc && d->status != DEV_OK)
-        rc = err_set(e, d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY : ERR_DEVICE, "%s", d->error);
-    if (rc)
+    if (rc || d->status != DEV_OK)
         seq_free(d, &s);
     return s;
+}
+
+/* x, input, draw, denoised; the history; a prediction for each row. */
+size_t seq_bytes(int64_t h, int64_t w)
+{
+    return (4 + SAMPLER_HISTORY + STEP_PREDICTIONS) * (size_t)(h * w * 4) * sizeof(float);
 }
 
 void seq_free(dev *d, seq **at)
@@ -154,6 +158,5 @@ bool seq_rows_ready(const seq *s)
 
 bool seq_ended(const seq *s)
 {
-    sampler_eval ignored;
-    return !sampler_next(&s->sampler, &ignored);
+    return sampler_evaluations_done(&s->sampler) == sampler_evaluations(&s->sampler);
 }

@@ -42,9 +42,12 @@ typedef struct seq {
     int picture;   /* index within its job */
 } seq;
 
-/* A sequence ready for its first evaluation. ERR_INVALID, ERR_NO_MEMORY, ERR_DEVICE. */
+/* A sequence ready for its first evaluation. NULL: `e` says why, or else the device's status. */
 seq *seq_new(dev *d, const seq_options *o, err *e);
 void seq_free(dev *d, seq **s);
+
+/* Bytes of the tensors that such a sequence keeps, at most. */
+size_t seq_bytes(int64_t h, int64_t w);
 
 /* One latent step for every sequence of the list that has all its rows: a single op_step. They are
  * then asked anew, or have ended. */

@@ -95,11 +95,13 @@ int service_descriptor(const service *s)
 
 /* ---------------------------------------------------------------- parts */
 
-static void set_error(service *s, work *w, const err *e)
+/* The first error is the work's; nobody needs to go on with it. */
+static void fail(service *s, work *w, const err *e)
 {
     pthread_mutex_lock(&s->lock);
     err_set(&w->error, e->code, "%s", e->text);
     pthread_mutex_unlock(&s->lock);
+    atomic_store(&w->cancelled, true);
 }
 
 /* One part fewer; the last one sends the work out. */
@@ -118,13 +120,14 @@ static void compose(void *arg)
     work *w = p->work;
     char hash[65];
     err e = {0};
-    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
-                                        : models_hash(p->service->models, w->path, hash, &e);
+    int rc = atomic_load(&w->cancelled)
+                 ? err_set(&e, ERR_CANCELLED, "cancelled")
+                 : models_hash(p->service->models, w->path, &w->cancelled, hash, &e);
     if (!rc)
-        rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index, &p->picture, w->model,
-                          hash, &e);
+        rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index,
+                          p->picture.px ? &p->picture : &w->task.init, w->model, hash, &e);
     if (rc)
-        set_error(p->service, w, &e);
+        fail(p->service, w, &e);
     image_done(&p->picture);
     part_done(p->service, w);
     free(p);
@@ -137,6 +140,7 @@ static void encode_preview(void *arg)
     image_encode(&p->progress->preview, &p->progress->preview_size, &p->picture, FORMAT_PNG, 0,
                  NULL, &ignored);
     send_event(p->service, p->progress);
+    part_done(p->service, p->work); /* nothing follows its COMPLETE */
     image_done(&p->picture);
     free(p);
 }
@@ -168,13 +172,15 @@ static void on_progress(void *arg, work *w, const work_progress *progress, image
     part *p = ev && preview ? new_part(s, w, 0, preview) : NULL;
     if (ev)
         ev->progress = *progress;
-    if (p)
+    if (p) {
         p->progress = ev;
-    if (p && crew_do(s->crew, encode_preview, p))
-        return;
-    if (p)
+        atomic_fetch_add(&w->open_parts, 1);
+        if (crew_do(s->crew, encode_preview, p))
+            return;
+        atomic_fetch_sub(&w->open_parts, 1); /* the engine's part is still open */
         image_done(&p->picture);
-    free(p);
+        free(p);
+    }
     if (preview)
         image_done(preview);
     if (ev)
@@ -189,14 +195,17 @@ static void on_picture(void *arg, work *w, int index, image *picture)
         return;
     err e = {0};
     err_set(&e, ERR_NO_MEMORY, "no memory to compose a picture");
-    set_error(s, w, &e);
+    fail(s, w, &e);
     image_done(p ? &p->picture : picture);
     free(p);
     part_done(s, w);
 }
 
-static void on_finished(void *arg, work *w)
+static void on_finished(void *arg, work *w, const err *e, bool lost)
 {
+    w->again = e && e->code == ERR_DEVICE && lost;
+    if (e)
+        fail(arg, w, e);
     part_done(arg, w);
 }
 
@@ -218,7 +227,7 @@ static void prepare(void *arg)
         engine_submit(s->engine[w->device], w);
         return;
     }
-    set_error(s, w, &e);
+    fail(s, w, &e);
     part_done(s, w);
 }
 
@@ -256,12 +265,35 @@ void service_cancel(service *s, work *w)
 {
     atomic_store(&w->cancelled, true);
     engine_wake(s->engine[w->device]);
+    models_wake(s->models);
 }
 
 /* ---------------------------------------------------------------- life */
 
+/* 80 % of the machine, shared by the devices. */
+static int64_t default_budget(int devices)
+{
+    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 10 * 8 / devices;
+}
+
+static int open_engines(service *s, const service_options *o, err *e)
+{
+    for (; s->devices < o->devices; s->devices++) {
+        engine_options options = {.device = o->device[s->devices],
+                                  .models = s->models,
+                                  .memory_budget = o->memory_budget ? o->memory_budget
+                                                                    : default_budget(o->devices),
+                                  .events = {s, on_started, on_progress, on_picture, on_finished}};
+        s->engine[s->devices] = engine_new(&options, e);
+        if (!s->engine[s->devices])
+            return e->code;
+    }
+    return 0;
+}
+
 service *service_new(const service_options *o, err *e)
 {
+    assert(o->devices > 0 && o->devices <= SERVICE_DEVICES_MAX);
     service *s = calloc(1, sizeof *s);
     if (!s) {
         err_set(e, ERR_NO_MEMORY, "no memory for the worker");
@@ -270,34 +302,34 @@ service *service_new(const service_options *o, err *e)
     pthread_mutex_init(&s->lock, NULL);
     s->end = &s->first;
     s->descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    s->words = tokenizer_new(e);
-    s->models = s->words ? models_new(o->models, o->cache, e) : NULL;
-    s->crew = s->models ? crew_new(o->crew ? o->crew : CREW_DEFAULT, e) : NULL;
-    while (s->crew && s->devices < o->devices) {
-        engine_options options = {.device = o->device[s->devices],
-                                  .models = s->models,
-                                  .memory_budget = o->memory_budget,
-                                  .events = {s, on_started, on_progress, on_picture, on_finished}};
-        s->engine[s->devices] = engine_new(&options, e);
-        if (!s->engine[s->devices])
-            break;
-        s->devices++;
-    }
-    if (!s->crew || s->devices < o->devices || s->descriptor < 0) {
-        err_set(e, ERR_IO, "cannot make an event descriptor");
+    int rc = s->descriptor < 0 ? err_set(e, ERR_IO, "cannot make an event descriptor") : 0;
+    if (!rc && !(s->words = tokenizer_new(e)))
+        rc = e->code;
+    if (!rc && !(s->models = models_new(o->models, o->cache, e)))
+        rc = e->code;
+    if (!rc && !(s->crew = crew_new(o->crew ? o->crew : CREW_DEFAULT, e)))
+        rc = e->code;
+    if (!rc)
+        rc = open_engines(s, o, e);
+    if (rc)
         service_free(&s);
-    }
     return s;
 }
 
+/* Engines and crew hand works to each other: the engines stop first, and refuse what the crew still
+ * brings; then the crew ends; then nobody uses the engines any more. */
 void service_free(service **at)
 {
     service *s = *at;
     if (!s)
         return;
     for (int i = 0; i < s->devices; i++)
-        engine_free(&s->engine[i]);
+        engine_stop(s->engine[i]);
+    if (s->models)
+        models_stop(s->models);
     crew_free(&s->crew);
+    for (int i = 0; i < s->devices; i++)
+        engine_free(&s->engine[i]);
     for (service_event *ev; (ev = service_next(s));)
         service_event_free(&ev);
     models_free(&s->models);

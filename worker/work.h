@@ -35,7 +35,6 @@ typedef struct work {
     err error;     /* set: the job failed or was cancelled */
     bool again;    /* it failed for a reason of this worker's: another try may succeed */
     int64_t started_ms;
-    double flops; /* estimate by the dry run; 0 until admitted */
 } work;
 
 work *work_new(void);

@@ -1,0 +1,96 @@
+/* How runs end: cancelled, failed, or with their pictures decoded and handed out. */
+#include "worker/engine_state.h"
+
+/* The most scratch that one of the runs may need is kept free of everything else. */
+static void update_promise(engine *en)
+{
+    en->held.promised = 0;
+    for (const run *r = en->runs; r; r = r->next)
+        if (r->costs.peak > en->held.promised)
+            en->held.promised = r->costs.peak;
+}
+
+void engine_end(engine *en, run *r, const err *e)
+{
+    const engine_events *events = &en->options.events;
+    run **at = &en->runs;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    work *w = r->work;
+    run_free(&en->held, &r);
+    update_promise(en);
+    en->blocked = false;
+    events->finished(events->arg, w, e, en->held.broken);
+}
+
+void engine_drop_cancelled(engine *en)
+{
+    const engine_events *events = &en->options.events;
+    err e = {0};
+    err_set(&e, ERR_CANCELLED, "cancelled");
+    for (work **at = &en->waiting; *at;) {
+        work *w = *at;
+        if (!atomic_load(&w->cancelled)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        en->blocked = false;
+        events->finished(events->arg, w, &e, false);
+    }
+    for (run *r = en->runs, *next; r; r = next) {
+        next = r->next;
+        if (atomic_load(&r->work->cancelled))
+            engine_end(en, r, &e);
+    }
+}
+
+/* ---------------------------------------------------------------- pictures out */
+
+static void hand_out(engine *en, run *r, int index, image *picture)
+{
+    r->handed_out++;
+    atomic_fetch_add(&r->work->open_parts, 1);
+    en->options.events.picture(en->options.events.arg, r->work, index, picture);
+}
+
+void engine_finish_at_once(engine *en, run *r)
+{
+    while (!run_complete(r)) {
+        image input = {0};
+        hand_out(en, r, r->handed_out, &input);
+    }
+    engine_end(en, r, NULL);
+}
+
+/* The ended sequence that was served longest ago; NULL: none has ended. */
+static seq *longest_ended(const engine *en, run **owner)
+{
+    seq *best = NULL;
+    for (run *r = en->runs; r; r = r->next)
+        for (seq *s = r->first; s; s = s->next)
+            if (seq_ended(s) && (!best || s->turn < best->turn)) {
+                best = s;
+                *owner = r;
+            }
+    return best;
+}
+
+void engine_decode(engine *en)
+{
+    err e = {0};
+    image picture = {0};
+    run *r = NULL;
+    seq *s = longest_ended(en, &r);
+    if (!s)
+        return;
+    const int index = s->picture;
+    engine_busy(en, r, NULL, r->costs.decode.flops, ENGINE_STEP_MS);
+    int rc = run_decode(&en->held, r, s, &picture, &e);
+    engine_idle(en);
+    if (!rc)
+        hand_out(en, r, index, &picture);
+    if (rc || run_complete(r))
+        engine_end(en, r, rc ? &e : NULL);
+}
