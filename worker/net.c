@@ -3,50 +3,17 @@
  * lease. */
 #include "worker/net.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proto/clock.h"
 #include "proto/log.h"
-#include "worker/net_status.h"
-#include "worker/reply.h"
+#include "worker/net_state.h"
 
-enum { HELLO_EVERY_MS = 500, RESEND_MS = 2000 };
+enum { HELLO_EVERY_MS = 500, BYE_LINGER_MS = 500, TICK_MS = 250 };
 
-typedef struct {
-    const net_options *options;
-    service *service;
-    void *context, *socket;
-    work *held;     /* jobs inside the service */
-    reply *replies; /* outcomes not settled yet */
-    uint64_t epoch;
-    bool welcome; /* the broker knows us */
-    bool draining, broken;
-    int64_t heard_ms, beat_ms, hello_ms, resend_ms;
-    int credit_sent;
-    uint64_t dropped; /* messages that broke the protocol */
-} net;
-
-static wire_header new_header(void)
-{
-    wire_header h = OVERPAINT__HEADER__INIT;
-    h.has_version = 1;
-    h.version = WIRE_VERSION;
-    return h;
-}
-
-/* Sends what may be lost: the next heartbeat or reconnect makes up for it. */
-static void say(net *n, const wire_header *h)
-{
-    err ignored = {0};
-    if (n->socket)
-        wire_send(n->socket, NULL, h, NULL, 0, &ignored);
-}
-
-/* ---------------------------------------------------------------- what the worker says */
+/* ---------------------------------------------------------------- leases */
 
 static int jobs_held(const net *n)
 {
@@ -56,148 +23,38 @@ static int jobs_held(const net *n)
     return count;
 }
 
-static void say_hello(net *n, int64_t now)
-{
-    wire_header h = new_header();
-    Overpaint__Hello hello = OVERPAINT__HELLO__INIT;
-    h.body_case = OVERPAINT__HEADER__BODY_HELLO;
-    h.hello = &hello;
-    hello.has_role = 1;
-    hello.role = OVERPAINT__ROLE__WORKER;
-    hello.name = (char *)n->options->name;
-    hello.program = (char *)"overpaint-worker " OVERPAINT_VERSION;
-    n->hello_ms = now;
-    say(n, &h);
-}
-
 /* How many leases the worker will hold at once. */
 static int credit_now(const net *n)
 {
     return n->draining || n->broken ? 0 : n->options->jobs_per_device * service_devices(n->service);
 }
 
-static void say_credit(net *n)
+/* Sends a reply; what the socket does not take now is sent at the next tick. */
+static void send_reply(net *n, reply *r, int64_t now)
 {
-    wire_header h = new_header();
-    Overpaint__Credit credit = OVERPAINT__CREDIT__INIT;
-    h.body_case = OVERPAINT__HEADER__BODY_CREDIT;
-    h.credit = &credit;
-    credit.has_jobs = 1;
-    credit.jobs = (uint32_t)(n->credit_sent = credit_now(n));
-    say(n, &h);
+    err e = {0};
+    if (n->welcome && n->socket && !reply_send(r, n->socket, &e))
+        r->sent_ms = now;
 }
-
-/* The leases of jobs and of replies: the broker extends them, and learns of them after a restart.
- */
-static size_t list_leases(const net *n, uint64_t *lease, size_t most)
-{
-    size_t count = 0;
-    for (const work *w = n->held; w && count < most; w = w->next_held)
-        lease[count++] = w->lease;
-    for (const reply *r = n->replies; r && count < most; r = r->next)
-        lease[count++] = r->lease;
-    return count;
-}
-
-static void say_state(net *n, bool ready, int64_t now)
-{
-    uint64_t lease[512];
-    net_status status;
-    wire_header h = new_header();
-    Overpaint__Ready r = OVERPAINT__READY__INIT;
-    Overpaint__Heartbeat b = OVERPAINT__HEARTBEAT__INIT;
-    size_t leases = list_leases(n, lease, sizeof lease / sizeof *lease);
-    net_status_fill(&status, n->service, ready);
-    if (ready) {
-        h.body_case = OVERPAINT__HEADER__BODY_READY;
-        h.ready = &r;
-        r.name = (char *)n->options->name;
-        r.n_device = status.devices;
-        r.device = status.device_at;
-        r.n_model = status.models;
-        r.model = status.model_at;
-        r.n_lease = leases;
-        r.lease = lease;
-    } else {
-        h.body_case = OVERPAINT__HEADER__BODY_HEARTBEAT;
-        h.heartbeat = &b;
-        b.n_device = status.devices;
-        b.device = status.device_at;
-        b.n_lease = leases;
-        b.lease = lease;
-        b.has_draining = 1;
-        b.draining = n->draining;
-    }
-    say(n, &h);
-    n->beat_ms = now;
-    net_status_done(&status);
-}
-
-static void say_started(net *n, const service_event *ev)
-{
-    wire_header h = new_header();
-    Overpaint__Started started = OVERPAINT__STARTED__INIT;
-    h.body_case = OVERPAINT__HEADER__BODY_STARTED;
-    h.started = &started;
-    started.has_id = started.has_lease = 1;
-    started.id = wire_id_bytes(&ev->id);
-    started.lease = ev->lease;
-    say(n, &h);
-}
-
-static void say_progress(net *n, const service_event *ev)
-{
-    wire_header h = new_header();
-    Overpaint__Progress p = OVERPAINT__PROGRESS__INIT;
-    wire_blob blob = OVERPAINT__BLOB__INIT;
-    zmq_msg_t frame;
-    size_t frames = 0;
-    err ignored = {0};
-    h.body_case = OVERPAINT__HEADER__BODY_PROGRESS;
-    h.progress = &p;
-    p.has_id = p.has_state = p.has_lease = p.has_evaluations_done = p.has_evaluations = 1;
-    p.has_steps_done = p.has_steps = 1;
-    p.id = wire_id_bytes(&ev->id);
-    p.state = OVERPAINT__STATE__RUNNING;
-    p.lease = ev->lease;
-    p.evaluations_done = (uint32_t)ev->progress.evaluations_done;
-    p.evaluations = (uint32_t)ev->progress.evaluations;
-    p.steps_done = (uint32_t)ev->progress.steps_done;
-    p.steps = (uint32_t)ev->progress.steps;
-    p.has_eta_seconds = ev->progress.eta_seconds >= 0;
-    p.eta_seconds = ev->progress.eta_seconds;
-    if (ev->preview && !zmq_msg_init_size(&frame, ev->preview_size)) {
-        memcpy(zmq_msg_data(&frame), ev->preview, ev->preview_size);
-        blob.has_frame = blob.has_size = 1;
-        blob.frame = 1;
-        blob.size = ev->preview_size;
-        blob.media = (char *)"image/png";
-        p.preview = &blob;
-        frames = 1;
-    }
-    if (n->socket && wire_send(n->socket, NULL, &h, &frame, frames, &ignored))
-        wire_frames_close(&frame, frames);
-}
-
-/* ---------------------------------------------------------------- leases */
 
 static void add_reply(net *n, reply *r)
 {
-    err e = {0};
     r->next = n->replies;
     n->replies = r;
-    if (n->welcome)
-        reply_send(r, n->socket, &e); /* sent again every RESEND_MS until it is settled */
+    send_reply(n, r, clock_ms());
 }
 
-/* Answers a lease that never became a work. */
-static void refuse(net *n, const job_id *id, uint64_t lease, const err *e, bool again)
+/* Answers a lease that never became a work; without an error: DONE, with no pictures. */
+static void answer(net *n, const job_id *id, uint64_t lease, const err *e)
 {
-    work w = {.lease = lease, .error = *e, .again = again, .started_ms = clock_ms()};
+    work w = {.lease = lease, .error = *e, .again = e->code == ERR_NO_MEMORY};
+    w.started_ms = clock_ms();
     w.job.id = *id;
     reply *r = reply_new(&w, "");
-    if (r)
-        add_reply(n, r);
+    if (!r)
+        return; /* the lease will run out */
+    r->release = n->draining;
+    add_reply(n, r);
 }
 
 static work *find_held(net *n, uint64_t lease)
@@ -241,54 +98,63 @@ static void complete(net *n, work *w)
 
 /* ---------------------------------------------------------------- what the broker says */
 
+/* A period that the broker names, within reason. */
+static int64_t period(bool given, uint32_t ms, int64_t fallback)
+{
+    return given && ms >= 100 && ms <= 600000 ? ms : fallback;
+}
+
 static void on_welcome(net *n, wire_message *m)
 {
     const Overpaint__Welcome *w = m->header->welcome;
     n->welcome = true;
-    n->epoch = w->epoch;
+    n->beat_every_ms = period(w->has_heartbeat_ms, w->heartbeat_ms, WIRE_HEARTBEAT_MS) / 2;
+    n->lost_after_ms = period(w->has_lost_after_ms, w->lost_after_ms, WIRE_LOST_MS);
     log_event(LOG_INFO, "net", "welcome", "epoch=%llx", (unsigned long long)w->epoch);
-    say_state(n, true, clock_ms());
-    say_credit(n);
-    n->resend_ms = 0;
+    net_say_ready(n);
+    n->beat_ms = clock_ms();
+    n->credit_sent = -1;
+    for (reply *r = n->replies; r; r = r->next)
+        r->sent_ms = 0;
 }
 
-static bool answer_noop(net *n, const work *w)
+/* The job of an ASSIGN; noops without an option never leave this thread. 1: it was answered. */
+static int take_in(net *n, work *w, err *e)
 {
-    if (w->job.task != TASK_NOOP || w->job.noop_engine)
-        return false;
-    err none = {0};
-    refuse(n, &w->job.id, w->lease, &none, false);
-    return true;
+    const Overpaint__Assign *a = w->message.header->assign;
+    int rc = wire_job_unpack(&w->job, a->job, &w->message, e);
+    w->job.paths_allowed = n->options->local && a->local;
+    if (!rc)
+        rc = job_check(&w->job, e);
+    if (rc)
+        return rc;
+    if (n->draining || (w->job.task == TASK_NOOP && !w->job.noop_engine)) {
+        answer(n, &w->job.id, w->lease, e);
+        return 1;
+    }
+    return service_take(n->service, w, e);
 }
 
 static void on_assign(net *n, wire_message *m)
 {
     const Overpaint__Assign *a = m->header->assign;
     err e = {0};
-    work *w = work_new();
     job_id id = {{0}};
+    if (find_held(n, a->lease))
+        return; /* it is being worked on */
     if (a->job)
         wire_id(&id, &a->job->id);
-    if (!w) {
-        err_set(&e, ERR_NO_MEMORY, "no memory for the job");
-        refuse(n, &id, a->lease, &e, true);
-        return;
+    const uint64_t lease = a->lease;
+    work *w = work_new();
+    int rc = w ? 0 : err_set(&e, ERR_NO_MEMORY, "no memory for the job");
+    if (w) {
+        w->lease = lease;
+        wire_message_move(&w->message, m); /* the job's pictures point into it */
+        rc = take_in(n, w, &e);
     }
-    w->lease = a->lease;
-    w->attempt = a->attempt;
-    wire_message_move(&w->message, m); /* the job's pictures point into it */
-    int rc = wire_job_unpack(&w->job, w->message.header->assign->job, &w->message, &e);
-    w->job.paths_allowed = n->options->local && w->message.header->assign->local;
-    if (!rc)
-        rc = job_check(&w->job, &e);
-    if (!rc && answer_noop(n, w)) {
-        work_free(&w);
-        return;
-    }
-    if (!rc)
-        rc = service_take(n->service, w, &e);
     if (rc) {
-        refuse(n, &id, w->lease, &e, e.code == ERR_NO_MEMORY);
+        if (e.code)
+            answer(n, &id, lease, &e);
         work_free(&w);
         return;
     }
@@ -367,7 +233,8 @@ static void reconnect(net *n, int64_t now)
     n->socket = wire_connect(n->context, n->options->endpoint, &e);
     if (!n->socket)
         log_event(LOG_ERROR, "net", "connect", "text=\"%s\"", e.text);
-    say_hello(n, now);
+    n->hello_ms = now;
+    net_say_hello(n);
 }
 
 static void receive_all(net *n, int64_t now)
@@ -382,7 +249,8 @@ static void receive_all(net *n, int64_t now)
             wire_message_done(&m);
         } else if (rc < 0) {
             n->dropped++;
-            log_event(LOG_WARN, "net", "dropped", "text=\"%s\"", e.text);
+            log_event(LOG_WARN, "net", "dropped", "count=%llu text=\"%s\"",
+                      (unsigned long long)n->dropped, e.text);
             if (rc == ERR_IO)
                 return;
         }
@@ -393,9 +261,9 @@ static void handle_events(net *n)
 {
     for (service_event *ev; (ev = service_next(n->service)); service_event_free(&ev)) {
         if (ev->kind == EVENT_STARTED)
-            say_started(n, ev);
+            net_say_started(n, ev);
         else if (ev->kind == EVENT_PROGRESS)
-            say_progress(n, ev);
+            net_say_progress(n, ev);
         else
             complete(n, ev->work);
     }
@@ -418,24 +286,24 @@ static bool stuck(net *n, int64_t now)
 
 static void keep_time(net *n, int64_t now)
 {
-    if (now - n->heard_ms > WIRE_LOST_MS || !n->socket)
+    if (now - n->heard_ms > n->lost_after_ms || !n->socket)
         reconnect(n, now);
     if (!n->welcome) {
-        if (now - n->hello_ms > HELLO_EVERY_MS)
-            say_hello(n, now);
+        if (now - n->hello_ms > HELLO_EVERY_MS) {
+            n->hello_ms = now;
+            net_say_hello(n);
+        }
         return;
     }
-    if (now - n->beat_ms >= WIRE_HEARTBEAT_MS / 2)
-        say_state(n, false, now);
+    if (now - n->beat_ms >= n->beat_every_ms) {
+        n->beat_ms = now;
+        net_say_heartbeat(n);
+    }
     if (n->credit_sent != credit_now(n))
-        say_credit(n);
-    if (now - n->resend_ms < RESEND_MS)
-        return;
-    n->resend_ms = now;
-    for (reply *r = n->replies; r; r = r->next) {
-        err e = {0};
-        reply_send(r, n->socket, &e);
-    }
+        net_say_credit(n, n->credit_sent = credit_now(n));
+    for (reply *r = n->replies; r; r = r->next)
+        if (!r->sent_ms || now - r->sent_ms >= n->lost_after_ms)
+            send_reply(n, r, now);
 }
 
 /* The first signal drains, the second (or the time) releases what is left. */
@@ -455,54 +323,65 @@ static void release_all(net *n)
         }
 }
 
-static void say_bye(net *n)
+/* Sleeps until a message, an event or a signal comes, or a moment. */
+static void wait_for_something(net *n, int stop_descriptor)
 {
-    wire_header h = new_header();
-    Overpaint__Bye bye = OVERPAINT__BYE__INIT;
-    h.body_case = OVERPAINT__HEADER__BODY_BYE;
-    h.bye = &bye;
-    bye.reason = (char *)(n->broken ? "device broken" : "drained");
-    say(n, &h);
-    zmq_close(n->socket);
-    n->socket = NULL;
+    uint64_t signals;
+    zmq_pollitem_t items[] = {{NULL, service_descriptor(n->service), ZMQ_POLLIN, 0},
+                              {NULL, stop_descriptor, ZMQ_POLLIN, 0},
+                              {n->socket, 0, ZMQ_POLLIN, 0}};
+    zmq_poll(items, n->socket ? 3 : 2, TICK_MS);
+    if ((items[1].revents & ZMQ_POLLIN) && read(stop_descriptor, &signals, sizeof signals) < 0)
+        return; /* another signal may have been read with it: *stop counts them */
 }
 
 static int loop(net *n, const atomic_int *stop, int stop_descriptor)
 {
     int64_t drain_end = 0, settle_end = 0;
     for (;;) {
-        zmq_pollitem_t items[] = {{n->socket, 0, ZMQ_POLLIN, 0},
-                                  {NULL, service_descriptor(n->service), ZMQ_POLLIN, 0},
-                                  {NULL, stop_descriptor, ZMQ_POLLIN, 0}};
-        zmq_poll(items, atomic_load(stop) ? 2 : 3, WIRE_HEARTBEAT_MS / 4);
+        wait_for_something(n, stop_descriptor);
         const int64_t now = clock_ms();
+        if ((atomic_load(stop) || n->broken) && !n->draining) {
+            begin_drain(n);
+            drain_end = now + (n->broken ? 0 : n->options->drain_ms);
+        }
         receive_all(n, now);
         handle_events(n);
         keep_time(n, now);
         if (stuck(n, now))
             return ERR_DEVICE;
-        if ((atomic_load(stop) || n->broken) && !n->draining) {
-            begin_drain(n);
-            drain_end = now + (n->broken ? 0 : n->options->drain_ms);
-        }
         if (n->draining && (now >= drain_end || atomic_load(stop) > 1))
             release_all(n);
         if (n->draining && !n->held && !settle_end)
-            settle_end = now + RESEND_MS;
+            settle_end = now + n->lost_after_ms;
         if (n->draining && !n->held && (!n->replies || now >= settle_end))
             return n->broken ? ERR_DEVICE : 0;
     }
 }
 
+static void disconnect(net *n)
+{
+    const int linger = BYE_LINGER_MS;
+    if (!n->socket)
+        return;
+    net_say_bye(n);
+    zmq_setsockopt(n->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(n->socket);
+    n->socket = NULL;
+}
+
 int net_run(const net_options *o, service *s, const atomic_int *stop, int stop_descriptor, err *e)
 {
-    net n = {.options = o, .service = s, .context = zmq_ctx_new()};
+    net n = {.options = o,
+             .service = s,
+             .context = zmq_ctx_new(),
+             .beat_every_ms = WIRE_HEARTBEAT_MS / 2,
+             .lost_after_ms = WIRE_LOST_MS};
     if (!n.context)
         return err_set(e, ERR_NO_MEMORY, "no ZeroMQ context: %s", zmq_strerror(errno));
     reconnect(&n, clock_ms());
     int rc = loop(&n, stop, stop_descriptor);
-    if (n.socket)
-        say_bye(&n);
+    disconnect(&n);
     while (n.replies) {
         reply *r = n.replies;
         n.replies = r->next;

@@ -2,6 +2,9 @@
 #include "worker/net_status.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES_MAX = 16384 };
 
 static void fill_rows(net_status *s, int d)
 {
@@ -51,8 +54,13 @@ void net_status_fill(net_status *s, service *from, bool with_models)
     s->name = with_models ? calloc(NET_MODELS_MAX, sizeof *s->name) : NULL;
     if (s->name)
         s->models = (size_t)models_list(service_models(from), s->name, NET_MODELS_MAX);
-    for (size_t i = 0; i < s->models; i++)
+    size_t bytes = 0; /* what does not fit the header is left out: the broker may still send it */
+    for (size_t i = 0; i < s->models; i++) {
         s->model_at[i] = s->name[i];
+        bytes += strlen(s->name[i]) + 4;
+        if (bytes > NAME_BYTES_MAX)
+            s->models = i;
+    }
 }
 
 void net_status_done(net_status *s)

@@ -13,7 +13,7 @@ typedef struct {
     engine_status status[SERVICE_DEVICES_MAX];
     Overpaint__RowStatus row[SERVICE_DEVICES_MAX][ENGINE_ROWS_MAX];
     Overpaint__RowStatus *row_at[SERVICE_DEVICES_MAX][ENGINE_ROWS_MAX];
-    char *resident_at[SERVICE_DEVICES_MAX][8];
+    char *resident_at[SERVICE_DEVICES_MAX][ENGINE_MODELS_MAX];
     char (*name)[256]; /* of the models it can load */
     char *model_at[NET_MODELS_MAX];
 } net_status;

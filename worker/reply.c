@@ -19,24 +19,37 @@ static void free_bytes(void *bytes, void *unused)
     free(bytes);
 }
 
-/* Moves the pictures' bytes into frames. */
-static void take_pictures(reply *r, work *w)
+static size_t total_bytes(const work *w)
 {
     size_t total = 0;
     for (int i = 0; i < w->task.pictures; i++)
         total += w->picture[i].size;
-    if (total > (size_t)(WIRE_MESSAGE_MAX - WIRE_HEADER_MAX)) {
+    return total;
+}
+
+/* Moves the pictures over. */
+static void take_pictures(reply *r, work *w)
+{
+    const size_t most = WIRE_MESSAGE_MAX - WIRE_HEADER_MAX;
+    if (total_bytes(w) > most) {
         err_set(&r->error, ERR_TOO_LARGE,
-                "the pictures take %zu bytes, a result may have %d: ask for fewer, or for JPEG",
-                total, WIRE_MESSAGE_MAX - WIRE_HEADER_MAX);
+                "the pictures take %zu bytes, a result may have %zu: ask for fewer, or for JPEG",
+                total_bytes(w), most);
         return;
     }
+    r->media = media[w->job.format];
     for (int i = 0; i < w->task.pictures; i++) {
-        task_picture *p = &w->picture[i];
-        zmq_msg_init_data(&r->frame[i], p->bytes, p->size, free_bytes, NULL);
-        r->picture[i] = *p;
-        r->picture[i].bytes = (uint8_t *)media[w->job.format];
-        *p = (task_picture){0};
+        task_picture *from = &w->picture[i];
+        reply_picture *to = &r->picture[i];
+        if (zmq_msg_init_data(&to->frame, from->bytes, from->size, free_bytes, NULL)) {
+            err_set(&r->error, ERR_NO_MEMORY, "no memory for a message of %zu bytes", from->size);
+            return;
+        }
+        to->info = from->info;
+        to->seed = from->seed;
+        to->width = from->width;
+        to->height = from->height;
+        *from = (task_picture){0};
         r->pictures++;
     }
 }
@@ -62,46 +75,64 @@ void reply_free(reply **at)
     reply *r = *at;
     if (!r)
         return;
-    wire_frames_close(r->frame, (size_t)r->pictures);
-    for (int i = 0; i < r->pictures; i++)
+    for (int i = 0; i < r->pictures; i++) {
+        zmq_msg_close(&r->picture[i].frame);
         free(r->picture[i].info);
+    }
     free(r);
     *at = NULL;
 }
 
+/* The pictures of a result as messages; everything points into the reply. */
+typedef struct {
+    Overpaint__Picture picture[JOB_PICTURES_MAX], *at[JOB_PICTURES_MAX];
+    wire_blob blob[JOB_PICTURES_MAX];
+    char *info[JOB_PICTURES_MAX];
+    zmq_msg_t frame[JOB_PICTURES_MAX];
+} parts;
+
+static int fill_parts(parts *p, reply *r, err *e)
+{
+    size_t info_bytes = 0;
+    for (int i = 0; i < r->pictures; i++) {
+        reply_picture *from = &r->picture[i];
+        zmq_msg_init(&p->frame[i]);
+        if (zmq_msg_copy(&p->frame[i], &from->frame)) {
+            wire_frames_close(p->frame, (size_t)i + 1);
+            return err_set(e, ERR_NO_MEMORY, "no memory to send picture %d", i);
+        }
+        overpaint__blob__init(&p->blob[i]);
+        overpaint__picture__init(&p->picture[i]);
+        p->blob[i].has_frame = p->blob[i].has_size = 1;
+        p->blob[i].frame = (uint32_t)i + 1;
+        p->blob[i].size = zmq_msg_size(&from->frame);
+        p->blob[i].media = (char *)r->media;
+        p->picture[i].blob = &p->blob[i];
+        p->picture[i].has_seed = p->picture[i].has_width = p->picture[i].has_height = 1;
+        p->picture[i].seed = from->seed;
+        p->picture[i].width = from->width;
+        p->picture[i].height = from->height;
+        p->at[i] = &p->picture[i];
+        info_bytes += strlen(from->info);
+        p->info[i] = info_bytes <= INFO_BYTES_MAX ? from->info : (char *)"";
+    }
+    return 0;
+}
+
 static int send_done(reply *r, void *socket, err *e)
 {
+    parts p;
     wire_header h = OVERPAINT__HEADER__INIT;
     Overpaint__Done done = OVERPAINT__DONE__INIT;
     Overpaint__Result result = OVERPAINT__RESULT__INIT;
-    Overpaint__Picture picture[WIRE_FRAMES_MAX], *picture_at[WIRE_FRAMES_MAX];
-    wire_blob blob[WIRE_FRAMES_MAX];
-    char *info[WIRE_FRAMES_MAX];
-    size_t info_bytes = 0;
-    zmq_msg_t frames[WIRE_FRAMES_MAX];
-    for (int i = 0; i < r->pictures; i++) {
-        const task_picture *p = &r->picture[i];
-        overpaint__blob__init(&blob[i]);
-        overpaint__picture__init(&picture[i]);
-        blob[i].has_frame = blob[i].has_size = 1;
-        blob[i].frame = (uint32_t)i + 1;
-        blob[i].size = zmq_msg_size(&r->frame[i]);
-        blob[i].media = (char *)p->bytes;
-        picture[i].blob = &blob[i];
-        picture[i].has_seed = picture[i].has_width = picture[i].has_height = 1;
-        picture[i].seed = p->seed;
-        picture[i].width = p->width;
-        picture[i].height = p->height;
-        picture_at[i] = &picture[i];
-        info_bytes += strlen(p->info);
-        info[i] = info_bytes <= INFO_BYTES_MAX ? p->info : (char *)"";
-    }
+    if (fill_parts(&p, r, e))
+        return e->code;
     result.has_id = result.has_state = result.has_run_ms = 1;
     result.id = wire_id_bytes(&r->id);
     result.state = OVERPAINT__STATE__FINISHED;
     result.n_picture = result.n_info = (size_t)r->pictures;
-    result.picture = picture_at;
-    result.info = info;
+    result.picture = p.at;
+    result.info = p.info;
     result.device_class = r->device_class;
     result.run_ms = r->run_ms;
     done.has_lease = 1;
@@ -111,10 +142,9 @@ static int send_done(reply *r, void *socket, err *e)
     h.version = WIRE_VERSION;
     h.body_case = OVERPAINT__HEADER__BODY_DONE;
     h.done = &done;
-    wire_frames_copy(frames, r->frame, (size_t)r->pictures);
-    int rc = wire_send(socket, NULL, &h, frames, (size_t)r->pictures, e);
+    int rc = wire_send(socket, NULL, &h, p.frame, (size_t)r->pictures, e);
     if (rc)
-        wire_frames_close(frames, (size_t)r->pictures);
+        wire_frames_close(p.frame, (size_t)r->pictures);
     return rc;
 }
 

@@ -5,6 +5,13 @@
 
 #include "worker/work.h"
 
+typedef struct {
+    zmq_msg_t frame; /* the encoded file */
+    char *info;      /* its parameters text */
+    int64_t seed;
+    int width, height;
+} reply_picture;
+
 typedef struct reply {
     struct reply *next;
     job_id id;
@@ -12,10 +19,11 @@ typedef struct reply {
     err error;           /* code 0: done */
     bool again, release; /* release: handed back unrun */
     int pictures;
-    zmq_msg_t frame[WIRE_FRAMES_MAX];
-    task_picture picture[WIRE_FRAMES_MAX]; /* info, seed and size; the bytes are in the frame */
+    reply_picture picture[JOB_PICTURES_MAX];
+    const char *media; /* of the pictures */
     char device_class[160];
     uint32_t run_ms;
+    int64_t sent_ms; /* 0: not sent on this connection */
 } reply;
 
 /* Takes what is needed out of a complete work. NULL without memory. */

@@ -22,7 +22,6 @@ typedef struct work {
     wire_message message;   /* the ASSIGN it came with; the job's pictures point into it */
     job job;
     uint64_t lease;
-    uint32_t attempt;
     int device; /* index of the engine it was given to */
     atomic_bool cancelled;
     task task;
