@@ -22,7 +22,7 @@ typedef struct {
 static bool wants_winograd(const dev *d, const pack_args *a)
 {
     return a->w->k == 3 && a->stride == 1 && a->w->in <= d->options.winograd_most &&
-           a->w->in >= WINOGRAD_LEAST && a->w->out >= WINOGRAD_LEAST;
+           a->w->in >= WINOGRAD_LEAST;
 }
 
 static void load_chunk(const plan *p, int64_t panel, chunk *c)

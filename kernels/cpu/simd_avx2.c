@@ -8,11 +8,12 @@
 
 #include "kernels/cpu/simd.h"
 
-#define SIMD         simd_avx2
-#define SIMD_NAME    "avx2"
-#define W            8
-#define GEMM_ROWS    6
-#define GEMM_VECTORS 2
+#define SIMD           simd_avx2
+#define SIMD_NAME      "avx2"
+#define W              8
+#define GEMM_ROWS      6
+#define GEMM_VECTORS   2
+#define MOMENT_VECTORS 2
 
 typedef __m256 vf;
 

@@ -9,11 +9,12 @@
 
 #include "kernels/cpu/simd.h"
 
-#define SIMD         simd_avx512
-#define SIMD_NAME    "avx512"
-#define W            16
-#define GEMM_ROWS    14
-#define GEMM_VECTORS 2
+#define SIMD           simd_avx512
+#define SIMD_NAME      "avx512"
+#define W              16
+#define GEMM_ROWS      14
+#define GEMM_VECTORS   2
+#define MOMENT_VECTORS 4
 
 typedef __m512 vf;
 

@@ -320,26 +320,41 @@ static void softmax(int64_t keys, float *scores, softmax_state *s, int64_t d, fl
 
 /* ---- norms ---- */
 
+/* `vectors` vectors of channels side by side: a constant after inlining, all sums in registers. */
+INLINE void moments_block(int vectors, int64_t channels, int64_t pixels, int64_t stride,
+                          const float *x, const float *add, double *sum, double *squares)
+{
+    vd s[MOMENT_VECTORS][2] = {0}, q[MOMENT_VECTORS][2] = {0};
+    vf offset[MOMENT_VECTORS];
+    UNROLL(4)
+    for (int v = 0; v < vectors; v++)
+        offset[v] = add ? load_n(add + v * W, channels - v * W) : v_set(0.0f);
+    for (int64_t i = 0; i < pixels; i++, x += stride)
+        UNROLL(4)
+    for (int v = 0; v < vectors; v++) {
+        vf value = load_n(x + v * W, channels - v * W) + offset[v];
+        vd low = v_low(value), high = v_high(value);
+        s[v][0] += low;
+        s[v][1] += high;
+        q[v][0] += low * low;
+        q[v][1] += high * high;
+    }
+    for (int64_t i = 0; i < vectors * W && i < channels; i++) {
+        sum[i] = s[i / W][i % W / (W / 2)][i % (W / 2)];
+        squares[i] = q[i / W][i % W / (W / 2)][i % (W / 2)];
+    }
+}
+
 static void moments(int64_t channels, int64_t pixels, int64_t stride, const float *x,
                     const float *add, double *sum, double *squares)
 {
-    for (int64_t c = 0; c < channels; c += W) {
-        int64_t n = channels - c < W ? channels - c : W;
-        vf offset = add ? load_n(add + c, n) : v_set(0.0f);
-        vd s0 = {0}, s1 = {0}, q0 = {0}, q1 = {0};
-        for (int64_t i = 0; i < pixels; i++) {
-            vf v = load_n(x + i * stride + c, n) + offset;
-            vd low = v_low(v), high = v_high(v);
-            s0 += low;
-            s1 += high;
-            q0 += low * low;
-            q1 += high * high;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            sum[c + i] = i < W / 2 ? s0[i] : s1[i - W / 2];
-            squares[c + i] = i < W / 2 ? q0[i] : q1[i - W / 2];
-        }
-    }
+    int64_t c = 0;
+    for (; c + MOMENT_VECTORS * W <= channels; c += MOMENT_VECTORS * W)
+        moments_block(MOMENT_VECTORS, MOMENT_VECTORS * W, pixels, stride, x + c,
+                      add ? add + c : NULL, sum + c, squares + c);
+    for (; c < channels; c += W)
+        moments_block(1, channels - c, pixels, stride, x + c, add ? add + c : NULL, sum + c,
+                      squares + c);
 }
 
 static void normalise(int64_t n, float *out, const float *x, const float *mean, const float *scale,
