@@ -174,8 +174,11 @@ static void note_crash(supervisor *s, int i, int status, int64_t now)
     child *c = &s->child[i];
     const char *name = s->o->plan[i].name;
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    if (code == EXIT_USAGE || code == EXIT_NO_EXEC) {
-        give_up(s, now, name, code == EXIT_USAGE ? "refuses its options" : "cannot be run");
+    if (code == EXIT_USAGE || code == EXIT_NO_EXEC || (!s->ready && WIFEXITED(status))) {
+        give_up(s, now, name,
+                code == EXIT_USAGE     ? "refuses its options"
+                : code == EXIT_NO_EXEC ? "cannot be run"
+                                       : "ended before everything was ready");
         return;
     }
     memmove(c->crash_ms + 1, c->crash_ms, (CRASHES_MAX - 1) * sizeof *c->crash_ms);

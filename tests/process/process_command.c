@@ -16,43 +16,46 @@
 #include "client/command/command.h"
 #include "client/command/follow.h"
 #include "client/settings.h"
+#include "proto/clock.h"
+#include "tests/support/farm.h"
 #include "tests/support/on_fake.h"
-#include "tests/support/program.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
-#define RUN(p, ...) program_run(p, (const char *const[]){"overpaint", __VA_ARGS__, NULL})
+#define RUN(...)    farm_command(t, WORDS(__VA_ARGS__))
 
-static char folder[] = "/tmp/overpaint-test-XXXXXX";
-
-static const char *in_folder(const char *name)
+/* Of this test's folder; four of them live at a time. */
+static const char *in_folder(const farm *t, const char *name)
 {
-    static char path[4][128];
+    static char path[4][PROCESS_PATH];
     static int next;
-    char *to = path[next++ % 4];
-    snprintf(to, sizeof path[0], "%s/%s", folder, name);
-    return to;
+    return farm_path(t, path[next++ % 4], name);
 }
 
-static void assert_file(const char *name, const char *content)
+static farm *begin(void **state)
+{
+    return farm_open(state, &(farm_options){.workers = -1});
+}
+
+static void assert_file(const farm *t, const char *name, const char *content)
 {
     char text[64] = "";
-    FILE *f = fopen(in_folder(name), "rb");
+    FILE *f = fopen(in_folder(t, name), "rb");
     if (!f)
         fail_msg("%s is missing", name);
     text[fread(text, 1, sizeof text - 1, f)] = 0;
     fclose(f);
     assert_string_equal(text, content);
-    unlink(in_folder(name));
+    unlink(in_folder(t, name));
 }
 
 /* Exactly one JSON object on standard output, nothing on the other. */
-static json_t *json_of(const program *p)
+static json_t *json_of(const farm_outcome *p)
 {
     json_error_t e;
     json_t *o = json_loads(p->out, 0, &e);
     if (!o)
         fail_msg("no JSON (%s): %s", e.text, p->out);
-    assert_string_equal(p->error, "");
+    assert_string_equal(p->err, "");
     return o;
 }
 
@@ -60,22 +63,22 @@ static json_t *json_of(const program *p)
 
 static void helps(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     static const char *const commands[] = {"up",     "img2img", "txt2img", "result",
                                            "status", "cancel",  "info"};
-    program p, own;
-    RUN(&p, "--help");
-    assert_int_equal(p.code, EXIT_OK);
+    farm_outcome p, own;
+    p = RUN("--help");
+    assert_int_equal(p.exit, EXIT_OK);
     for (size_t i = 0; i < COUNT(commands); i++) {
         on_fake_says(p.out, commands[i]);
-        RUN(&own, commands[i], "--help");
-        assert_int_equal(own.code, EXIT_OK);
+        own = RUN(commands[i], "--help");
+        assert_int_equal(own.exit, EXIT_OK);
         on_fake_says(own.out, "usage: overpaint ");
         on_fake_says(own.out, commands[i]);
         if (strcmp(commands[i], "info") && strcmp(commands[i], "up"))
             on_fake_says(own.out, "--json");
     }
-    RUN(&p, "img2img", "--help");
+    p = RUN("img2img", "--help");
     for (int i = 0; settings[i].name; i++) {
         char word[64];
         snprintf(word, sizeof word, "  --%s", settings[i].name);
@@ -84,74 +87,77 @@ static void helps(void **state)
         else
             assert_null(strstr(p.out, word));
     }
-    RUN(&p, "--version");
+    p = RUN("--version");
     on_fake_says(p.out, "overpaint " OVERPAINT_VERSION);
+    t->passed = true;
 }
 
 static void refuses_command_lines(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     static const struct {
         const char *words[10], *says;
     } bad[] = {
-        {{"overpaint"}, "usage: overpaint COMMAND"},
-        {{"overpaint", "img2im"}, "nearest is \"img2img\""},
-        {{"overpaint", "txt2img", "--stepz", "3"}, "nearest is --steps"},
-        {{"overpaint", "txt2img", "--prompt", "x"}, "--output FILE is missing"},
-        {{"overpaint", "txt2img", "--output", "a.png"}, "--prompt TEXT or --prompt-file"},
-        {{"overpaint", "txt2img", "--prompt", "x", "--prompt-file", "y", "--detach"}, "exclude"},
-        {{"overpaint", "txt2img", "--prompt", "x", "--output", "a.gif"}, "does not say the format"},
-        {{"overpaint", "txt2img", "in.png", "--prompt", "x", "--detach"}, "unexpected word"},
-        {{"overpaint", "img2img", "--prompt", "x", "--output", "a.png"}, "a word is missing"},
-        {{"overpaint", "txt2img", "--prompt", "x", "--detach", "--sampler", "Eulr"}, "Euler"},
-        {{"overpaint", "txt2img", "--prompt", "x", "--detach", "--steps", "x"}, "whole number"},
-        {{"overpaint", "txt2img", "--prompt", "x", "--detach", "--rng", "amd"}, "nv|cpu"},
-        {{"overpaint", "result", "123", "--output", "a.png"}, "is no job id"},
-        {{"overpaint", "cancel"}, "a word is missing"},
-        {{"overpaint", "status", "--endpoint", "tcp://example.org:1"}, "encryption"},
-        {{"overpaint", "up", "--workers", "99"}, "1 to 16"},
+        {{NULL}, "usage: overpaint COMMAND"},
+        {{"img2im"}, "nearest is \"img2img\""},
+        {{"txt2img", "--stepz", "3"}, "nearest is --steps"},
+        {{"txt2img", "--prompt", "x"}, "--output FILE is missing"},
+        {{"txt2img", "--output", "a.png"}, "--prompt TEXT or --prompt-file"},
+        {{"txt2img", "--prompt", "x", "--prompt-file", "y", "--detach"}, "exclude"},
+        {{"txt2img", "--prompt", "x", "--output", "a.gif"}, "does not say the format"},
+        {{"txt2img", "in.png", "--prompt", "x", "--detach"}, "unexpected word"},
+        {{"img2img", "--prompt", "x", "--output", "a.png"}, "a word is missing"},
+        {{"txt2img", "--prompt", "x", "--detach", "--sampler", "Eulr"}, "Euler"},
+        {{"txt2img", "--prompt", "x", "--detach", "--steps", "x"}, "whole number"},
+        {{"txt2img", "--prompt", "x", "--detach", "--rng", "amd"}, "nv|cpu"},
+        {{"result", "123", "--output", "a.png"}, "is no job id"},
+        {{"cancel"}, "a word is missing"},
+        {{"status", "--endpoint", "tcp://example.org:1"}, "encryption"},
+        {{"up", "--workers", "99"}, "1 to 16"},
     };
-    program p;
+    farm_outcome p;
     for (size_t i = 0; i < COUNT(bad); i++) {
-        program_run(&p, bad[i].words);
-        on_fake_says(p.error, bad[i].says);
-        assert_int_equal(p.code, EXIT_BAD);
+        p = farm_command(t, bad[i].words);
+        on_fake_says(p.err, bad[i].says);
+        assert_int_equal(p.exit, EXIT_BAD);
         assert_string_equal(p.out, "");
     }
-    RUN(&p, "txt2img", "--json", "--stepz", "3");
-    assert_int_equal(p.code, EXIT_BAD);
+    p = RUN("txt2img", "--json", "--stepz", "3");
+    assert_int_equal(p.exit, EXIT_BAD);
     json_t *o = json_of(&p);
     const char *code, *text;
     assert_int_equal(json_unpack(o, "{s:{s:s, s:s}}", "error", "code", &code, "text", &text), 0);
     assert_string_equal(code, "invalid");
     on_fake_says(text, "--steps");
     json_decref(o);
+    t->passed = true;
 }
 
 static void tells_trouble_by_exit_code(void **state)
 {
-    (void)state;
-    program p;
-    RUN(&p, "status", "--endpoint", "ipc:///tmp/overpaint-nobody-here");
-    assert_int_equal(p.code, EXIT_NO_BROKER);
-    on_fake_says(p.error, "overpaint up");
-    RUN(&p, "img2img", "/no/such.png", "--prompt", "x", "--output", "a.png");
-    assert_int_equal(p.code, EXIT_FILE);
-    on_fake_says(p.error, "/no/such.png");
-    FILE *f = fopen(in_folder("none.png"), "wb");
+    farm *t = begin(state);
+    farm_outcome p;
+    p = RUN("status", "--endpoint", "ipc:///tmp/overpaint-nobody-here");
+    assert_int_equal(p.exit, EXIT_NO_BROKER);
+    on_fake_says(p.err, "overpaint up");
+    p = RUN("img2img", "/no/such.png", "--prompt", "x", "--output", "a.png");
+    assert_int_equal(p.exit, EXIT_FILE);
+    on_fake_says(p.err, "/no/such.png");
+    FILE *f = fopen(in_folder(t, "none.png"), "wb");
     fputs("no picture", f);
     fclose(f);
-    RUN(&p, "info", in_folder("none.png"));
-    assert_int_not_equal(p.code, EXIT_OK);
-    unlink(in_folder("none.png"));
-    f = fopen(in_folder("long.txt"), "wb");
+    p = RUN("info", in_folder(t, "none.png"));
+    assert_int_not_equal(p.exit, EXIT_OK);
+    unlink(in_folder(t, "none.png"));
+    f = fopen(in_folder(t, "long.txt"), "wb");
     for (int i = 0; i < 300000; i++)
         fputc('a', f);
     fclose(f);
-    RUN(&p, "txt2img", "--prompt-file", in_folder("long.txt"), "--output", "a.png");
-    assert_int_equal(p.code, EXIT_BAD);
-    on_fake_says(p.error, "prompt: a prompt has 300000 bytes");
-    unlink(in_folder("long.txt"));
+    p = RUN("txt2img", "--prompt-file", in_folder(t, "long.txt"), "--output", "a.png");
+    assert_int_equal(p.exit, EXIT_BAD);
+    on_fake_says(p.err, "prompt: a prompt has 300000 bytes");
+    unlink(in_folder(t, "long.txt"));
+    t->passed = true;
 }
 
 static void names_files(void **state)
@@ -189,72 +195,75 @@ static void finish_job(fake_broker *f, wire_message *m)
 
 static void saves_pictures(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     fake_broker f;
-    program p;
+    farm_outcome p;
     fake_start(&f, finish_job, (void *)on_fake_one_picture);
-    RUN(&p, "txt2img", "--prompt", "x", "--output", in_folder("a.png"), "--preview",
-        in_folder("p.png"), "--endpoint", f.endpoint);
-    assert_int_equal(p.code, EXIT_OK);
-    assert_file("a.png", "picture one");
-    assert_file("p.png", "a preview");
-    on_fake_says(p.out, in_folder("a.png"));
-    on_fake_says(p.error, "running, step 2 of 4");
-    on_fake_says(p.error, "seed 77");
+    p = RUN("txt2img", "--prompt", "x", "--output", in_folder(t, "a.png"), "--preview",
+            in_folder(t, "p.png"), "--endpoint", f.endpoint);
+    assert_int_equal(p.exit, EXIT_OK);
+    assert_file(t, "a.png", "picture one");
+    assert_file(t, "p.png", "a preview");
+    on_fake_says(p.out, in_folder(t, "a.png"));
+    on_fake_says(p.err, "running, step 2 of 4");
+    on_fake_says(p.err, "seed 77");
     on_fake_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
-    RUN(&p, "txt2img", "--prompt", "x", "--output", "/no/such/folder/a.png", "--endpoint",
-        f.endpoint);
-    assert_int_equal(p.code, EXIT_FILE); /* and no ACK: the broker still has it */
+    p = RUN("txt2img", "--prompt", "x", "--output", "/no/such/folder/a.png", "--endpoint",
+            f.endpoint);
+    assert_int_equal(p.exit, EXIT_FILE); /* and no ACK: the broker still has it */
     on_fake_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
     fake_stop(&f);
+    t->passed = true;
 }
 
 static void prints_one_json_object(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     fake_broker f;
-    program p;
+    farm_outcome p;
     const char *st, *path[2], *info;
     int seed;
     fake_start(&f, finish_job, (void *)on_fake_two_pictures);
-    RUN(&p, "txt2img", "--prompt", "x", "--json", "--output", in_folder("b.webp"), "--endpoint",
-        f.endpoint);
-    assert_int_equal(p.code, EXIT_OK);
+    p = RUN("txt2img", "--prompt", "x", "--json", "--output", in_folder(t, "b.webp"), "--endpoint",
+            f.endpoint);
+    assert_int_equal(p.exit, EXIT_OK);
     json_t *o = json_of(&p);
     assert_int_equal(json_unpack(o, "{s:s, s:[{s:s, s:s}, {s:s, s:i}]}", "state", &st, "pictures",
                                  "path", &path[0], "info", &info, "path", &path[1], "seed", &seed),
                      0);
     assert_string_equal(st, "finished");
-    assert_string_equal(path[0], in_folder("b-1.webp"));
-    assert_string_equal(path[1], in_folder("b-2.webp"));
+    assert_string_equal(path[0], in_folder(t, "b-1.webp"));
+    assert_string_equal(path[1], in_folder(t, "b-2.webp"));
     on_fake_says(info, "Steps: 4");
     assert_int_equal(seed, 78);
     json_decref(o);
-    assert_file("b-1.webp", "picture one");
-    assert_file("b-2.webp", "picture two");
+    assert_file(t, "b-1.webp", "picture one");
+    assert_file(t, "b-2.webp", "picture two");
     fake_stop(&f);
+    t->passed = true;
 }
 
 static void detaches_and_comes_back(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     fake_broker f;
-    program p;
+    farm_outcome p;
     overpaint_id id;
     fake_start(&f, finish_job, (void *)on_fake_one_picture);
-    RUN(&p, "txt2img", "--prompt", "x", "--detach", "--endpoint", f.endpoint);
-    assert_int_equal(p.code, EXIT_OK);
+    p = RUN("txt2img", "--prompt", "x", "--detach", "--endpoint", f.endpoint);
+    assert_int_equal(p.exit, EXIT_OK);
     p.out[strcspn(p.out, "\n")] = 0;
     assert_int_equal(overpaint_id_parse(p.out, &id), 0);
-    program r;
-    RUN(&r, "result", p.out, "--keep", "--output", in_folder("c.png"), "--endpoint", f.endpoint);
-    assert_int_equal(r.code, EXIT_OK);
-    assert_file("c.png", "picture one");
+    farm_outcome r;
+    r = RUN("result", p.out, "--keep", "--output", in_folder(t, "c.png"), "--endpoint", f.endpoint);
+    assert_int_equal(r.exit, EXIT_OK);
+    assert_file(t, "c.png", "picture one");
     assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_ACK), 0);
-    RUN(&r, "result", p.out, "--output", in_folder("c.png"), "--endpoint", f.endpoint);
+    r = RUN("result", p.out, "--output", in_folder(t, "c.png"), "--endpoint", f.endpoint);
     on_fake_expect_seen(&f, OVERPAINT__HEADER__BODY_ACK, 1);
-    assert_file("c.png", "picture one");
+    assert_file(t, "c.png", "picture one");
     fake_stop(&f);
+    t->passed = true;
 }
 
 typedef struct {
@@ -279,7 +288,7 @@ static void end_job(fake_broker *f, wire_message *m)
 
 static void exits_as_the_job_ends(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     static const ending endings[] = {
         {OVERPAINT__STATE__FAILED, "device", EXIT_JOB},
         {OVERPAINT__STATE__FAILED, "invalid", EXIT_JOB},
@@ -290,19 +299,20 @@ static void exits_as_the_job_ends(void **state)
     };
     for (size_t i = 0; i < COUNT(endings); i++) {
         fake_broker f;
-        program p;
+        farm_outcome p;
         const char *code;
         fake_start(&f, end_job, (void *)&endings[i]);
-        RUN(&p, "txt2img", "--prompt", "x", "--json", "--output", in_folder("n.png"), "--endpoint",
-            f.endpoint);
-        assert_int_equal(p.code, endings[i].exit);
+        p = RUN("txt2img", "--prompt", "x", "--json", "--output", in_folder(t, "n.png"),
+                "--endpoint", f.endpoint);
+        assert_int_equal(p.exit, endings[i].exit);
         json_t *o = json_of(&p);
         assert_int_equal(json_unpack(o, "{s:{s:s}}", "error", "code", &code), 0);
         assert_string_equal(code, endings[i].code);
         json_decref(o);
-        assert_int_not_equal(access(in_folder("n.png"), F_OK), 0);
+        assert_int_not_equal(access(in_folder(t, "n.png"), F_OK), 0);
         fake_stop(&f);
     }
+    t->passed = true;
 }
 
 /* CANCEL is answered, and ends the job. */
@@ -328,55 +338,61 @@ static void accept_until_cancelled(fake_broker *f, wire_message *m)
     fake_ended(f, NULL, &id, OVERPAINT__STATE__CANCELLED_STATE, "cancelled");
 }
 
+/* Until a running program has written it. */
+static void wait_for_text(const farm *t, const char *path, const char *part)
+{
+    for (bool found = false; !found;) {
+        if (clock_seconds() > t->deadline)
+            fail_msg("%s never says %s", path, part);
+        char *text = process_read(path, NULL);
+        found = text && strstr(text, part);
+        free(text);
+        if (!found)
+            usleep(5000);
+    }
+}
+
 static void cancels_on_interrupt(void **state)
 {
-    (void)state;
+    farm *t = begin(state);
     fake_broker f;
-    program p;
+    farm_outcome p;
+    process running = {0};
+    char *text;
     fake_start(&f, accept_until_cancelled, NULL);
-    const char *const words[] = {"overpaint", "txt2img",    "--prompt", "x", "--output",
-                                 "n.png",     "--endpoint", f.endpoint, NULL};
-    program_start(&p, words);
-    assert_true(program_says(&p, true, "running, step 1"));
-    kill(p.pid, SIGINT);
-    program_end(&p);
-    assert_int_equal(p.code, EXIT_CANCELLED);
-    on_fake_says(p.error, "job ");
-    on_fake_says(p.error, "interrupted; cancelled");
+    farm_start_command(
+        t, &running, "interrupted",
+        WORDS("txt2img", "--prompt", "x", "--output", "n.png", "--endpoint", f.endpoint));
+    wait_for_text(t, running.err, "running, step 1");
+    process_signal(&running, SIGINT);
+    assert_int_equal(process_wait(&running, t->deadline), EXIT_CANCELLED);
+    text = process_read(running.err, NULL);
+    on_fake_says(text, "job ");
+    on_fake_says(text, "interrupted; cancelled");
+    free(text);
     assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_CANCEL), 1);
 
-    RUN(&p, "txt2img", "--prompt", "x", "--output", "n.png", "--timeout", "0.3", "--endpoint",
-        f.endpoint);
-    assert_int_equal(p.code, EXIT_LATE);
-    on_fake_says(p.error, "out of time; cancelled");
+    p = RUN("txt2img", "--prompt", "x", "--output", "n.png", "--timeout", "0.3", "--endpoint",
+            f.endpoint);
+    assert_int_equal(p.exit, EXIT_LATE);
+    on_fake_says(p.err, "out of time; cancelled");
     assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_CANCEL), 2);
     fake_stop(&f);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return rmdir(folder); /* fails if a test left anything, a temporary file for example */
+    t->passed = true;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(helps),
-        cmocka_unit_test(refuses_command_lines),
-        cmocka_unit_test(tells_trouble_by_exit_code),
+        farm_test(helps),
+        farm_test(refuses_command_lines),
+        farm_test(tells_trouble_by_exit_code),
         cmocka_unit_test(names_files),
-        cmocka_unit_test(saves_pictures),
-        cmocka_unit_test(prints_one_json_object),
-        cmocka_unit_test(detaches_and_comes_back),
-        cmocka_unit_test(exits_as_the_job_ends),
-        cmocka_unit_test(cancels_on_interrupt),
+        farm_test(saves_pictures),
+        farm_test(prints_one_json_object),
+        farm_test(detaches_and_comes_back),
+        farm_test(exits_as_the_job_ends),
+        farm_test(cancels_on_interrupt),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
