@@ -79,26 +79,80 @@ work *jobs_golden(const char *name, const json_t *entry)
     return w;
 }
 
+work *jobs_simple(const char *arch, const char *text)
+{
+    char path[1024];
+    err e = {0};
+    work *w = work_new();
+    assert(w);
+    job *j = &w->job;
+    job_init(j);
+    job_id_new(&j->id);
+    j->task = TASK_TXT2IMG;
+    j->sampler = SAMPLER_EULER;
+    j->steps = 4;
+    j->width = j->height = 64;
+    j->seed = 1;
+    j->paths_allowed = true;
+    snprintf(j->model, sizeof j->model, "%s", fixture_shared(arch, path));
+    int rc = job_set_text(&j->prompt, text, strlen(text), &e);
+    assert(!rc);
+    (void)rc;
+    return w;
+}
+
+void jobs_set_input(work *w, const char *file)
+{
+    w->job.task = TASK_IMG2IMG;
+    read_input(&w->job, file);
+}
+
 /* ---------------------------------------------------------------- running */
+
+void jobs_take(service *s, work *w)
+{
+    err e = {0};
+    int rc = job_check(&w->job, &e);
+    if (!rc)
+        rc = service_take(s, w, &e);
+    if (rc)
+        fprintf(stderr, "job: %s\n", e.text);
+    assert(!rc);
+}
+
+service_event *jobs_event(service *s)
+{
+    for (int waits = 0; waits < 60; waits++) {
+        service_event *ev = service_next(s);
+        if (ev)
+            return ev;
+        struct pollfd p = {.fd = service_descriptor(s), .events = POLLIN};
+        poll(&p, 1, 1000);
+    }
+    assert(!"an event within a minute");
+    return NULL;
+}
+
+work *jobs_next_complete(service *s)
+{
+    work *w = NULL;
+    while (!w) {
+        service_event *ev = jobs_event(s);
+        w = ev->work;
+        ev->work = NULL;
+        service_event_free(&ev);
+    }
+    return w;
+}
 
 void jobs_run(service *s, work **works, int count)
 {
-    err e = {0};
     for (int i = 0; i < count; i++) {
         works[i]->lease = (uint64_t)i + 1;
-        int rc = service_take(s, works[i], &e);
-        assert(!rc);
-        (void)rc;
+        jobs_take(s, works[i]);
     }
-    for (int left = count; left;) {
-        struct pollfd p = {.fd = service_descriptor(s), .events = POLLIN};
-        poll(&p, 1, 1000);
-        for (service_event *ev; (ev = service_next(s)); service_event_free(&ev))
-            if (ev->kind == EVENT_COMPLETE) {
-                ev->work = NULL; /* the caller has it */
-                left--;
-            }
-    }
+    for (int i = 0; i < count; i++)
+        jobs_next_complete(s);
 }
 
 service *jobs_service(const char *backend, int threads, int band_rows, int64_t memory_budget)
@@ -114,6 +168,33 @@ service *jobs_service(const char *backend, int threads, int band_rows, int64_t m
 }
 
 /* ---------------------------------------------------------------- comparing */
+
+void jobs_assert_done(const work *w)
+{
+    if (w->error.code)
+        fprintf(stderr, "job: %s\n", w->error.text);
+    assert(!w->error.code);
+    for (int i = 0; i < w->task.pictures; i++)
+        assert(w->picture[i].bytes && w->picture[i].size > 0);
+}
+
+void jobs_assert_same_picture(const work *w, int index, const work *want, int want_index)
+{
+    jobs_assert_done(w);
+    jobs_assert_done(want);
+    const task_picture *a = &w->picture[index], *b = &want->picture[want_index];
+    const bool same = a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+    if (!same)
+        fprintf(stderr, "pictures differ: \"%s\" and \"%s\"\n", a->info, b->info);
+    assert(same);
+}
+
+void jobs_assert_same(const work *w, const work *want)
+{
+    assert(w->task.pictures == want->task.pictures);
+    for (int i = 0; i < w->task.pictures; i++)
+        jobs_assert_same_picture(w, i, want, i);
+}
 
 double jobs_difference(const work *w, const char *file, int *largest)
 {

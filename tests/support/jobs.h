@@ -9,12 +9,30 @@
 /* A work for the entry `name` of pictures/pictures.json; the model's path in job.model. */
 work *jobs_golden(const char *name, const json_t *entry);
 
+/* A txt2img job for model `arch`: 64 x 64 pixels, Euler, 4 steps, CFG 7, seed 1. Change it before
+ * it is taken in. */
+work *jobs_simple(const char *arch, const char *text);
+/* Makes it an img2img job with tests/golden/pictures/<file>. */
+void jobs_set_input(work *w, const char *file);
+
+/* Checks the job and takes it in; fails the test when either is refused. */
+void jobs_take(service *s, work *w);
+/* The next event; fails the test when none comes in a minute. */
+service_event *jobs_event(service *s);
+/* Waits for the next complete work, which is the caller's; other events are dropped. */
+work *jobs_next_complete(service *s);
+
 /* Takes the works in at once and waits until all are complete; they are the caller's again, each
  * with its pictures or its error. */
 void jobs_run(service *s, work **works, int count);
 
 /* A service on `backend` with `threads` threads; fails the test when it cannot start. */
 service *jobs_service(const char *backend, int threads, int band_rows, int64_t memory_budget);
+
+/* Fails the test with its text when the job failed, or its files differ from those of `want`. */
+void jobs_assert_done(const work *w);
+void jobs_assert_same(const work *w, const work *want);
+void jobs_assert_same_picture(const work *w, int index, const work *want, int want_index);
 
 /* Compares picture 0 of a work with a PNG of tests/golden: the share of values that differ, and by
  * how much at most. */
