@@ -102,8 +102,8 @@ void farm_start_worker(farm *f, int i)
     snprintf(name, sizeof name, "worker-%d", i);
     join(words,
          WORDS("--endpoint", f->endpoint, "--models", farm_path(f, models, "models"), "--name",
-               name, "--threads", "1"),
-         f->options.worker);
+               name),
+         f->options.worker ? f->options.worker : WORDS("--threads", "1"));
     process_start(&f->worker[i], f->folder, name, "overpaint-worker", words);
 }
 
