@@ -111,34 +111,13 @@ static void test_threads_and_bands(void **state)
     f->passed = true;
 }
 
-/* The number in the name of the worker that runs the job; -1 while none does. */
-static int worker_of(farm *f, const overpaint_id *id, int steps)
-{
-    char text[37];
-    int found = -1;
-    size_t i;
-    json_t *s = farm_status(f), *j;
-    overpaint_id_text(id, text);
-    json_array_foreach(json_object_get(s, "jobs"), i, j)
-    {
-        const char *name = json_string_value(json_object_get(j, "worker"));
-        const json_t *p = json_object_get(j, "progress");
-        if (!strcmp(json_string_value(json_object_get(j, "id")), text) && name &&
-            json_integer_value(json_object_get(p, "steps_done")) >= steps)
-            found = atoi(strrchr(name, '-') + 1);
-    }
-    json_decref(s);
-    return found;
-}
-
 static void test_after_a_kill(void **state)
 {
     farm *f = farm_open(state, &(farm_options){.workers = 2});
-    int on;
     farm_file undisturbed = farm_make(f, subject);
     const overpaint_id id = farm_submit(f, f->o, subject);
-    FARM_UNTIL(f, (on = worker_of(f, &id, 3)) >= 0);
-    process_kill(&f->worker[on]);
+    FARM_UNTIL(f, farm_runs(f, 0, &id, 3) || farm_runs(f, 1, &id, 3));
+    process_kill(&f->worker[farm_runs(f, 1, &id, 3)]);
     farm_file again = farm_result(f, f->o, &id);
     farm_same(&undisturbed, &again, "after a kill");
     assert_int_equal(farm_count(f, "workers_lost"), 1);

@@ -98,8 +98,9 @@ void farm_start_broker(farm *f)
 void farm_start_worker(farm *f, int i)
 {
     const char *words[WORDS_MAX];
-    char models[PROCESS_PATH], name[32];
-    snprintf(name, sizeof name, "worker-%d", i);
+    char models[PROCESS_PATH];
+    char *name = f->name[i];
+    snprintf(name, sizeof f->name[i], "worker-%d.%d", i, f->starts++);
     join(words,
          WORDS("--endpoint", f->endpoint, "--models", farm_path(f, models, "models"), "--name",
                name),
@@ -205,6 +206,29 @@ const char *farm_job_state(farm *f, const overpaint_id *id, int *steps_done)
         *steps_done =
             (int)json_integer_value(json_object_get(json_object_get(j, "progress"), "steps_done"));
     json_decref(j);
+    return found;
+}
+
+static bool is_running(const json_t *j, const char *worker, const char *id, int steps)
+{
+    const char *name = json_string_value(json_object_get(j, "worker"));
+    const json_t *p = json_object_get(j, "progress");
+    return name && !strcmp(name, worker) &&
+           (!id || !strcmp(json_string_value(json_object_get(j, "id")), id)) &&
+           json_integer_value(json_object_get(p, "steps_done")) >= steps;
+}
+
+bool farm_runs(farm *f, int i, const overpaint_id *id, int steps)
+{
+    char text[37];
+    bool found = false;
+    json_t *s = farm_status(f), *j;
+    size_t at;
+    if (id)
+        overpaint_id_text(id, text);
+    json_array_foreach(json_object_get(s, "jobs"), at, j) found |=
+        is_running(j, f->name[i], id ? text : NULL, steps);
+    json_decref(s);
     return found;
 }
 

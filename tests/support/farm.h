@@ -22,6 +22,8 @@ typedef struct {
     char folder[64], endpoint[PROCESS_PATH];
     double deadline;
     process broker, worker[FARM_WORKERS_MAX];
+    char name[FARM_WORKERS_MAX][32]; /* every start has another */
+    int starts;
     overpaint *o; /* the test's own connection */
     bool passed;  /* set at the end of a test: else farm_close shows what the programs wrote */
 } farm;
@@ -53,6 +55,8 @@ const char *farm_golden(char to[1024], const char *name);
 json_t *farm_status(farm *f); /* of the service; the caller decrefs */
 long long farm_count(farm *f, const char *counter);
 long long farm_total(farm *f, const char *key); /* "queued", "running", "kept" */
+/* True when worker `i`, as it was started last, runs the job (NULL: any) and has done `steps`. */
+bool farm_runs(farm *f, int i, const overpaint_id *id, int steps);
 /* One job's state ("queued", …); "unknown" when the broker does not know it. `steps_done` may be
  * NULL. */
 const char *farm_job_state(farm *f, const overpaint_id *id, int *steps_done);
