@@ -17,7 +17,7 @@ enum { NAME_MAX_BYTES = 256 };
 
 typedef struct hash_job {
     struct hash_job *next;
-    char path[1024];
+    model_file file;
     char hex[65];
     err error;
     bool done;
@@ -134,37 +134,58 @@ static int not_found(models *m, const char *name, err *e)
     return err_set(e, ERR_NOT_FOUND, "no model %s in %s, there are: %s", name, folder, list);
 }
 
-static int find_by_name(models *m, const char *name, char *path, size_t size, err *e)
+bool models_same(const model_file *a, const model_file *b)
 {
+    return !strcmp(a->path, b->path) && a->inode == b->inode && a->bytes == b->bytes &&
+           a->changed_ns == b->changed_ns;
+}
+
+/* Looks at the path of `file`; of a folder, at the part that is replaced with every model. */
+static bool look(model_file *file)
+{
+    char part[1400];
     struct stat st;
+    snprintf(part, sizeof part, "%s%s", file->path, is_model_folder(file->path) ? "/unet" : "");
+    if (stat(part, &st))
+        return false;
+    file->inode = st.st_ino;
+    file->bytes = st.st_size;
+    file->changed_ns = st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
+    return S_ISREG(st.st_mode) || is_model_folder(file->path);
+}
+
+static int find_by_path(const char *path, model_file *file, err *e)
+{
+    const size_t most = sizeof file->path - 1;
+    if (snprintf(file->path, sizeof file->path, "%s", path) > (int)most)
+        return err_set(e, ERR_INVALID, "path of the model is longer than %zu bytes", most);
+    if (look(file))
+        return 0;
+    return err_set(e, ERR_NOT_FOUND,
+                   "no model at %s, expected a .safetensors file or a diffusers folder", path);
+}
+
+static int find_by_name(models *m, const char *name, model_file *file, err *e)
+{
     const char *const ends[] = {suffix, ""};
     for (int i = 0; m->folder[0] && i < 2; i++) {
-        int n = snprintf(path, size, "%s/%s%s", m->folder, name, ends[i]);
-        if (n > 0 && (size_t)n < size && !stat(path, &st) &&
-            (S_ISREG(st.st_mode) || is_model_folder(path)))
+        int n = snprintf(file->path, sizeof file->path, "%s/%s%s", m->folder, name, ends[i]);
+        if (n > 0 && (size_t)n < sizeof file->path && look(file))
             return 0;
     }
     return not_found(m, name, e);
 }
 
-int models_find(models *m, const char *name, char *path, size_t size, err *e)
+int models_find(models *m, const char *name, model_file *file, err *e)
 {
-    struct stat st;
-    char first[256], names[256][256];
-    if (strchr(name, '/')) {
-        if (stat(name, &st))
-            return err_set(e, ERR_NOT_FOUND, "no model at %s: %s", name, strerror(errno));
-        return snprintf(path, size, "%s", name) < (int)size
-                   ? 0
-                   : err_set(e, ERR_INVALID, "path of the model is longer than %zu bytes",
-                             size - 1);
-    }
+    char names[256][256];
+    if (strchr(name, '/'))
+        return find_by_path(name, file, e);
     if (*name)
-        return find_by_name(m, name, path, size, e);
+        return find_by_name(m, name, file, e);
     if (!models_list(m, names, 256))
         return not_found(m, "", e);
-    memcpy(first, names[0], sizeof first);
-    return find_by_name(m, first, path, size, e);
+    return find_by_name(m, names[0], file, e);
 }
 
 /* ---------------------------------------------------------------- hashes */
@@ -174,8 +195,8 @@ static void *hash_main(void *arg)
     hash_job *h = arg;
     char hex[65] = "";
     err e = {0};
-    checkpoint_hash(h->path, h->owner->cache[0] ? h->owner->cache : NULL, hex, &h->owner->stopping,
-                    &e);
+    checkpoint_hash(h->file.path, h->owner->cache[0] ? h->owner->cache : NULL, hex,
+                    &h->owner->stopping, &e);
     pthread_mutex_lock(&h->owner->lock);
     memcpy(h->hex, hex, sizeof hex);
     h->error = e;
@@ -193,12 +214,12 @@ static int start_hash(hash_job *h)
     return pthread_create(&h->thread, NULL, hash_main, h);
 }
 
-/* With the lock held: the job for this path, started when it is new or had failed; NULL without
+/* With the lock held: the job for this file, started when it is new or had failed; NULL without
  * memory. */
-static hash_job *hash_job_of(models *m, const char *path)
+static hash_job *hash_job_of(models *m, const model_file *file)
 {
     hash_job **at = &m->jobs;
-    while (*at && strcmp((*at)->path, path))
+    while (*at && !models_same(&(*at)->file, file))
         at = &(*at)->next;
     hash_job *h = *at;
     if (h && !(h->done && h->error.code))
@@ -206,7 +227,7 @@ static hash_job *hash_job_of(models *m, const char *path)
     if (h)
         pthread_join(h->thread, NULL); /* it is past its last use of the lock */
     else if ((h = *at = calloc(1, sizeof *h))) {
-        snprintf(h->path, sizeof h->path, "%s", path);
+        h->file = *file;
         h->owner = m;
     }
     if (!h || !start_hash(h))
@@ -216,10 +237,10 @@ static hash_job *hash_job_of(models *m, const char *path)
     return NULL;
 }
 
-void models_hash_start(models *m, const char *path)
+void models_hash_start(models *m, const model_file *file)
 {
     pthread_mutex_lock(&m->lock);
-    hash_job_of(m, path);
+    hash_job_of(m, file);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -233,12 +254,13 @@ static int wait_for(models *m, const hash_job *h, const atomic_bool *cancelled, 
     return h->error.code ? err_set(e, h->error.code, "%s", h->error.text) : 0;
 }
 
-int models_hash(models *m, const char *path, const atomic_bool *cancelled, char hex[65], err *e)
+int models_hash(models *m, const model_file *file, const atomic_bool *cancelled, char hex[65],
+                err *e)
 {
     pthread_mutex_lock(&m->lock);
-    const hash_job *h = hash_job_of(m, path);
-    int rc =
-        h ? wait_for(m, h, cancelled, e) : err_set(e, ERR_NO_MEMORY, "no memory to hash %s", path);
+    const hash_job *h = hash_job_of(m, file);
+    int rc = h ? wait_for(m, h, cancelled, e)
+               : err_set(e, ERR_NO_MEMORY, "no memory to hash %s", file->path);
     if (!rc)
         memcpy(hex, h->hex, sizeof h->hex);
     pthread_mutex_unlock(&m->lock);

@@ -141,8 +141,9 @@ static int make_room(residents *all, const demand *want, err *e)
 
 /* ---------------------------------------------------------------- models */
 
-static resident *load(residents *all, const char *path, err *e)
+static resident *load(residents *all, const model_file *file, err *e)
 {
+    const char *path = file->path;
     dev_options options = all->d->options;
     model_plan_result plan;
     char what[1100];
@@ -166,7 +167,7 @@ static resident *load(residents *all, const char *path, err *e)
         free(r);
         return NULL;
     }
-    snprintf(r->path, sizeof r->path, "%s", path);
+    r->file = *file;
     r->next = all->first;
     all->first = r;
     log_event(LOG_INFO, "engine", "model_loaded",
@@ -175,13 +176,13 @@ static resident *load(residents *all, const char *path, err *e)
     return r;
 }
 
-resident *residents_get(residents *all, const char *path, err *e)
+resident *residents_get(residents *all, const model_file *file, err *e)
 {
     resident *r = all->first;
-    while (r && strcmp(r->path, path))
+    while (r && !models_same(&r->file, file))
         r = r->next;
     if (!r)
-        r = load(all, path, e);
+        r = load(all, file, e);
     if (r) {
         r->users++;
         r->used_at = ++all->clock;

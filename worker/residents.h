@@ -6,6 +6,7 @@
 
 #include "worker/model/plan.h"
 #include "worker/model/tokenizer.h"
+#include "worker/models.h"
 
 /* A prompt as the UNet takes it. */
 typedef struct conditioning {
@@ -34,7 +35,7 @@ enum { RESIDENT_COSTS = 64 };
 typedef struct resident {
     struct resident *next;
     model *model;
-    char path[1024];
+    model_file file;
     int users; /* jobs that run with it */
     uint64_t used_at;
     conditioning *texts;
@@ -60,9 +61,9 @@ int64_t residents_bytes(const residents *all);
  * code: ERR_CANCELLED when it was stopped, ERR_NO_MEMORY, ERR_DEVICE. */
 int residents_error(residents *all, const char *what, err *e);
 
-/* The model at `path`, loaded when it is not, with one more user. ERR_BUSY: it would fit once
+/* The model, loaded when it is not, with one more user. ERR_BUSY: it would fit once
  * models in use are given back; ERR_NO_MEMORY: it never fits the budget. */
-resident *residents_get(residents *all, const char *path, err *e);
+resident *residents_get(residents *all, const model_file *file, err *e);
 void residents_put(residents *all, resident *r);
 
 /* Costs of calls of this shape, cached. */

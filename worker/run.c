@@ -63,14 +63,14 @@ static int check_fit(residents *all, run *r, err *e)
 static int find_model(residents *all, run *r, models *names, err *e)
 {
     work *w = r->work;
-    int rc = models_find(names, w->job.model, w->path, sizeof w->path, e);
+    int rc = models_find(names, w->job.model, &w->file, e);
     if (rc)
         return rc;
-    r->resident = residents_get(all, w->path, e);
+    r->resident = residents_get(all, &w->file, e);
     if (!r->resident)
         return e->code;
     snprintf(w->model, sizeof w->model, "%s", r->resident->model->name);
-    models_hash_start(names, w->path);
+    models_hash_start(names, &w->file);
     return 0;
 }
 

@@ -122,7 +122,7 @@ static void compose(void *arg)
     err e = {0};
     int rc = atomic_load(&w->cancelled)
                  ? err_set(&e, ERR_CANCELLED, "cancelled")
-                 : models_hash(p->service->models, w->path, &w->cancelled, hash, &e);
+                 : models_hash(p->service->models, &w->file, &w->cancelled, hash, &e);
     if (!rc)
         rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index,
                           p->picture.px ? &p->picture : &w->task.init, w->model, hash, &e);

@@ -8,6 +8,7 @@
 
 #include "proto/job.h"
 #include "proto/wire.h"
+#include "worker/models.h"
 #include "worker/task/task.h"
 
 typedef struct {
@@ -27,8 +28,8 @@ typedef struct work {
     task task;
     task_picture *picture; /* task.pictures results */
     atomic_int open_parts; /* the engine and every picture being composed: at 0 it is complete */
-    char model[256],
-        path[1024]; /* of the model that makes them; set by the engine before the first */
+    model_file file; /* of the model that makes them, and its name; set by the engine before */
+    char model[256]; /* the first picture */
     struct service_event
         *complete; /* sent when the last part is done; made at the start, so it cannot fail */
     err error;     /* set: the job failed or was cancelled */
