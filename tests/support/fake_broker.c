@@ -51,7 +51,7 @@ static void welcome(fake_broker *f, const wire_message *m)
     w.epoch = f->epoch;
     w.limits = &l;
     w.has_lost_after_ms = f->lost_after_ms != 0;
-    w.lost_after_ms = (uint32_t)f->lost_after_ms;
+    w.lost_after_ms = f->lost_after_ms;
     l.has_message_bytes = f->message_bytes != 0;
     l.message_bytes = f->message_bytes;
     fake_send(f, &h, NULL, 0);

@@ -23,9 +23,9 @@ struct fake_broker {
     bool known;     /* false: the client has to say HELLO (again) */
     bool mute;      /* answers nothing at all */
     bool restart;   /* close the socket and bind it again, with another epoch */
-    uint64_t message_bytes, lost_after_ms; /* in WELCOME; 0: absent */
-    atomic_int seen[FAKE_BODIES];          /* messages by body */
-    wire_peer peer;                        /* of the last message */
+    atomic_uint message_bytes, lost_after_ms; /* in WELCOME; 0: absent */
+    atomic_int seen[FAKE_BODIES];             /* messages by body */
+    wire_peer peer;                           /* of the last message */
 
     void *context, *socket;
     int lock;
