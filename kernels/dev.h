@@ -24,7 +24,8 @@ typedef struct {
                             device class; NULL: the best there is */
     int band_rows;       /* rows of output a convolution works on at once; 0: by shape. Same bits */
     int winograd_most;   /* 3x3 convolutions with at most this many input channels use F(4x4)
-                            (4 times the weight memory); 0: none. Part of the device class */
+                            (4 times the weight memory); 0: none. Decides bits: whoever sets
+                            it by a memory budget names the budget beside class_name */
     size_t scratch_bytes; /* capacity of the scratch stack; 0: physical memory */
     bool dry;
 } dev_options;

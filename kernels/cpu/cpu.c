@@ -28,8 +28,7 @@ bool cpu_open(dev *d, char *why)
         return false;
     }
     d->impl = c;
-    snprintf(d->class_name, sizeof d->class_name, "cpu %s winograd<=%d", s->name,
-             d->options.winograd_most);
+    snprintf(d->class_name, sizeof d->class_name, "cpu %s", s->name);
     return true;
 }
 
