@@ -25,7 +25,7 @@ typedef struct {
     bool draining;
     uint32_t credit;
     queue_line leases;
-    int64_t seen_ms;
+    int64_t since_ms, seen_ms;
     uint64_t device_class[QUEUE_DEVICES], resident[QUEUE_RESIDENT], *model; /* model: sorted */
     size_t classes, residents, models;
     uint64_t coming; /* the model of its last job: resident soon */

@@ -35,7 +35,7 @@ void workers_free(queue *q)
     q->workers = 0;
 }
 
-static queue_worker *add_worker(queue *q, queue_peer peer, err *e)
+static queue_worker *add_worker(queue *q, queue_peer peer, int64_t now, err *e)
 {
     if (q->workers == QUEUE_WORKERS) {
         err_set(e, ERR_BUSY, "%d workers are here, no more are taken", QUEUE_WORKERS);
@@ -47,6 +47,7 @@ static queue_worker *add_worker(queue *q, queue_peer peer, err *e)
         return NULL;
     }
     w->peer = peer;
+    w->since_ms = now;
     return q->worker[q->workers++] = w;
 }
 
@@ -66,7 +67,7 @@ int queue_ready(queue *q, queue_peer peer, const queue_worker_spec *s, int64_t n
     if (!model)
         return err_set(e, ERR_NO_MEMORY, "no memory for the list of %zu models", s->models);
     queue_worker *w = find_worker(q, peer);
-    if (!w && !(w = add_worker(q, peer, e))) {
+    if (!w && !(w = add_worker(q, peer, now, e))) {
         free(model);
         return e ? (int)e->code : ERR_BUSY;
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* What makes a worker better for a job, the strongest first. */
-enum { SCORE_CLASS = 4, SCORE_OTHER = 2, SCORE_RESIDENT = 1 };
+enum { SCORE_CLASS = 8, SCORE_OUTLIVED = 4, SCORE_OTHER = 2, SCORE_RESIDENT = 1 };
 
 static int compare_hashes(const void *a, const void *b)
 {
@@ -43,6 +43,8 @@ static int score(const queue_worker *w, const queue_job *j)
     int s = 0;
     if (!j->device_class || has_hash(w->device_class, w->classes, j->device_class))
         s += SCORE_CLASS;
+    if (j->attempts && w->since_ms <= j->assigned_ms) /* here since before the last attempt */
+        s += SCORE_OUTLIVED;
     if (w->peer != j->avoid)
         s += SCORE_OTHER;
     if (is_resident(w, j->model))
@@ -121,6 +123,13 @@ static void begin(queue *q)
     }
 }
 
+/* Until when the job waits for a better worker; before its last attempt it has most to lose. */
+static int64_t waits_until(const queue_job *j)
+{
+    const bool last = j->attempts == QUEUE_ATTEMPTS - 1;
+    return j->queued_ms + (last ? QUEUE_LAST_WAIT_MS : QUEUE_WAIT_MS);
+}
+
 void queue_match(queue *q, int64_t now)
 {
     q->match_at = INT64_MAX;
@@ -130,7 +139,7 @@ void queue_match(queue *q, int64_t now)
     begin(q);
     for (queue_lane *l; credit && (l = next_lane(q));) {
         const uint32_t slot = lane_first(l);
-        const int64_t until = q->job[slot].queued_ms + QUEUE_WAIT_MS;
+        const int64_t until = waits_until(&q->job[slot]);
         bool wait;
         queue_worker *w = choose_worker(q, &q->job[slot], &wait);
         if (w && !(wait && now < until) && lease_give(q, slot, w, now)) {
