@@ -126,7 +126,11 @@ static int not_found(models *m, const char *name, err *e)
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
     }
-    const char *folder = m->folder[0] ? m->folder : "(none: start with --models DIR)";
+    const char *folder = m->folder;
+    if (!folder[0])
+        return err_set(e, ERR_NOT_FOUND,
+                       "no model%s%s: this worker has no folder of models (--models DIR)",
+                       *name ? " " : "", name);
     if (!n)
         return err_set(e, ERR_NOT_FOUND,
                        "no model%s%s: put a .safetensors file or a diffusers folder into %s",

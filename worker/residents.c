@@ -68,7 +68,10 @@ int residents_error(residents *all, const char *what, err *e)
                     : d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
                                                  : ERR_DEVICE;
     all->broken |= d->status == DEV_BROKEN;
-    err_set(e, code, "%s: %s", what, d->error);
+    if (code == ERR_CANCELLED)
+        err_set(e, code, "cancelled");
+    else
+        err_set(e, code, "%s: %s", what, d->error);
     dev_clear(d);
     return code;
 }

@@ -106,7 +106,7 @@ static void bad_models(void **state)
     char good[1024], path[1024];
     fixture_shared("tiny3", good);
     assert_fails_alone(*state, job_with_model("/nowhere/model"), ERR_NOT_FOUND, "/nowhere/model");
-    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND, "start with --models DIR");
+    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND, "no model absent: this worker has no folder of models (--models DIR)");
 
     FILE *in = fopen(good, "rb"), *out = fopen(file_in_build(path, "cut"), "wb");
     assert_true(in && out);
