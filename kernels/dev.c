@@ -21,9 +21,17 @@ typedef struct {
     void (*close)(dev *d);
 } backend;
 
+/* The CUDA column of the kernel list is empty: its row says so instead of opening. */
+static bool cuda_open(dev *d, char *why)
+{
+    snprintf(why, WHY_BYTES, "%s: this build has no CUDA backend, expected cpu", d->name);
+    return false;
+}
+
 static const backend backends[] = {
     {"ref", kernel_table_ref, ref_open, ref_close},
     {"cpu", kernel_table_cpu, cpu_open, cpu_close},
+    {"cuda", kernel_table_ref, cuda_open, NULL},
 };
 
 static const backend *find_backend(const char *name)
@@ -32,6 +40,12 @@ static const backend *find_backend(const char *name)
         if (strcmp(backends[i].name, name) == 0)
             return &backends[i];
     return NULL;
+}
+
+const char *dev_backend(const char *name)
+{
+    const backend *b = find_backend(name);
+    return b ? b->name : NULL;
 }
 
 static int usable_processors(void)
@@ -52,7 +66,7 @@ dev *dev_new(const dev_options *options, char *why)
 {
     const backend *b = find_backend(options->backend);
     if (!b) {
-        snprintf(why, WHY_BYTES, "backend is \"%s\", expected \"cpu\" or \"ref\"",
+        snprintf(why, WHY_BYTES, "backend is \"%s\", expected \"cpu\", \"cuda\" or \"ref\"",
                  options->backend);
         return NULL;
     }

@@ -53,6 +53,9 @@ struct dev {
                              choices */
 };
 
+/* The backend's name as dev_options wants it ("cpu", "cuda", "ref"), or NULL: there is none. */
+const char *dev_backend(const char *name);
+
 /* NULL with the reason in `why` (at least 256 bytes). */
 dev *dev_new(const dev_options *options, char *why);
 void dev_free(dev **d);

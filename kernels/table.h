@@ -1,7 +1,10 @@
 /* The one list of kernels. From it come every backend's prototypes, its function table, and the
  * declaration of each kernel's check, so that a kernel without a reference or a test does not link.
  *
- *     K(name, cpu)   cpu: HAVE when kernels/cpu defines cpu_<name>, FALL when ref_<name> serves
+ *     K(name, cpu, cuda)
+ *
+ * cpu: HAVE when kernels/cpu defines cpu_<name>, FALL when ref_<name> serves. cuda: HAVE when
+ * kernels/cuda defines it, NONE as long as it does not; the backend opens when none is NONE.
  *
  * Every kernel is `void <backend>_<name>(dev *, const <name>_args *)`. Arguments were checked by
  * op_* (ops.c), so kernels trust shapes. On a dry device a kernel takes its scratch and returns.
@@ -13,24 +16,24 @@
 #include "kernels/dev.h"
 
 #define KERNELS(K)                                                                                 \
-    K(pack, HAVE)                                                                                  \
-    K(conv2d, HAVE)                                                                                \
-    K(group_norm, HAVE)                                                                            \
-    K(layer_norm, HAVE)                                                                            \
-    K(attention, HAVE)                                                                             \
-    K(geglu, HAVE)                                                                                 \
-    K(activate, HAVE)                                                                              \
-    K(add, HAVE)                                                                                   \
-    K(resize_nearest, HAVE)                                                                        \
-    K(timestep_embedding, FALL)                                                                    \
-    K(embed, FALL)                                                                                 \
-    K(emphasis, FALL)                                                                              \
-    K(gather, FALL)                                                                                \
-    K(step, FALL)                                                                                  \
-    K(pixels_in, FALL)                                                                             \
-    K(pixels_out, FALL)                                                                            \
-    K(preview, FALL)                                                                               \
-    K(finite, FALL)
+    K(pack, HAVE, NONE)                                                                            \
+    K(conv2d, HAVE, NONE)                                                                          \
+    K(group_norm, HAVE, NONE)                                                                      \
+    K(layer_norm, HAVE, NONE)                                                                      \
+    K(attention, HAVE, NONE)                                                                       \
+    K(geglu, HAVE, NONE)                                                                           \
+    K(activate, HAVE, NONE)                                                                        \
+    K(add, HAVE, NONE)                                                                             \
+    K(resize_nearest, HAVE, NONE)                                                                  \
+    K(timestep_embedding, FALL, NONE)                                                              \
+    K(embed, FALL, NONE)                                                                           \
+    K(emphasis, FALL, NONE)                                                                        \
+    K(gather, FALL, NONE)                                                                          \
+    K(step, FALL, NONE)                                                                            \
+    K(pixels_in, FALL, NONE)                                                                       \
+    K(pixels_out, FALL, NONE)                                                                      \
+    K(preview, FALL, NONE)                                                                         \
+    K(finite, FALL, NONE)
 
 typedef enum { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_COUNT } activation;
 
@@ -198,14 +201,14 @@ typedef struct {
     bool *flag; /* host, n entries; left alone when dry */
 } finite_args;
 
-#define KERNEL_PROTOTYPES(name, cpu)                                                               \
+#define KERNEL_PROTOTYPES(name, cpu, cuda)                                                         \
     void ref_##name(dev *d, const name##_args *a);                                                 \
     void cpu_##name(dev *d, const name##_args *a);
 KERNELS(KERNEL_PROTOTYPES)
 #undef KERNEL_PROTOTYPES
 
 typedef struct kernel_table {
-#define KERNEL_SLOT(name, cpu) void (*name)(dev *, const name##_args *);
+#define KERNEL_SLOT(name, cpu, cuda) void (*name)(dev *, const name##_args *);
     KERNELS(KERNEL_SLOT)
 #undef KERNEL_SLOT
 } kernel_table;

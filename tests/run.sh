@@ -69,7 +69,7 @@ fuzz() {
     rm -rf "$log"
 }
 
-build build && run build -LE full
+build build && run build
 if [ "${1:-}" != --quick ]; then
     build build-asan -DOVERPAINT_SANITIZE=address && run build-asan -LE 'full|sources'
     build build-tsan -DOVERPAINT_SANITIZE=thread && run build-tsan -L threads

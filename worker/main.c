@@ -10,6 +10,7 @@
 
 #include "proto/log.h"
 #include "proto/option.h"
+#include "proto/text.h"
 #include "worker/net.h"
 #include "worker/service.h"
 
@@ -42,21 +43,20 @@ static int read_devices(const char *text, const dev_options *common, service_opt
     char word[64];
     for (const char *at = text; at;) {
         const char *end = strchrnul(at, ',');
-        char *colon, *rest = NULL;
+        int64_t ordinal = 0;
         snprintf(word, sizeof word, "%.*s", (int)(end - at), at);
-        colon = strchr(word, ':');
-        long ordinal = colon ? strtol(colon + 1, &rest, 10) : 0;
+        char *colon = strchr(word, ':');
         if (colon)
             *colon = 0;
-        if (strcmp(word, "cpu") || ordinal < 0 || ordinal > 255 ||
-            (rest && (*rest || rest == colon + 1)))
+        const char *backend = dev_backend(word);
+        if (!backend || (colon && !text_whole(colon + 1, &ordinal)) || ordinal < 0 || ordinal > 255)
             return err_set(e, ERR_INVALID, "--device has \"%.*s\", expected cpu or cpu:N",
                            (int)(end - at), at);
         if (o->devices == SERVICE_DEVICES_MAX)
             return err_set(e, ERR_INVALID, "--device names more than %d devices",
                            SERVICE_DEVICES_MAX);
         o->device[o->devices] = *common;
-        o->device[o->devices].backend = "cpu";
+        o->device[o->devices].backend = backend;
         o->device[o->devices++].ordinal = (int)ordinal;
         at = *end ? end + 1 : NULL;
     }
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     catch_signals();
     if (serve(&s, &e)) {
         log_event(LOG_ERROR, "worker", "ended", "code=%s text=\"%s\"", err_name(e.code), e.text);
-        return EXIT_START;
+        return e.code == ERR_INVALID ? EXIT_USAGE : EXIT_START;
     }
     return EXIT_SUCCESS;
 }

@@ -65,7 +65,7 @@ static void test_bad_options(void **state)
     (void)state;
     char why[256] = "";
     assert_null(dev_new(&(dev_options){.backend = "gpu"}, why));
-    assert_string_equal(why, "backend is \"gpu\", expected \"cpu\" or \"ref\"");
+    assert_string_equal(why, "backend is \"gpu\", expected \"cpu\", \"cuda\" or \"ref\"");
     assert_null(dev_new(&(dev_options){.backend = "cpu", .threads = -1}, why));
     assert_string_equal(why, "threads is -1, expected 0 to 1024");
     dev *none = NULL;
