@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -177,10 +178,82 @@ static void test_thirty_kills(void **state)
     f->passed = true;
 }
 
+/* ---------------------------------------------------------------- one that stops, and goes on */
+
+/* Longer than a lease lives: what it says afterwards is stale. */
+static void test_stopped_and_continued(void **state)
+{
+    static const char *const settings[] = {"sampler", "Euler a", "steps", "120",
+                                           "seed",    "21",      NULL};
+    farm *f = farm_open(state, &(farm_options){.workers = 2});
+    stream s;
+    stream_open(&s, f);
+    farm_file expected = farm_make(f, settings);
+    entry *e = &s.job[s.jobs];
+    s.jobs = 1;
+    e->id = farm_submit(f, f->o, settings);
+    FARM_UNTIL(f, farm_runs(f, 0, &e->id, 2) || farm_runs(f, 1, &e->id, 2));
+    const int on = farm_runs(f, 1, &e->id, 2);
+    process_signal(&f->worker[on], SIGSTOP);
+    farm_file got = farm_result(f, f->o, &e->id);
+    farm_same(&expected, &got, "after its worker was stopped");
+    assert_int_equal(farm_count(f, "leases_expired") + farm_count(f, "workers_lost"), 1);
+    const long long stale = farm_count(f, "stale");
+    process_signal(&f->worker[on], SIGCONT);
+    FARM_UNTIL(f, farm_count(f, "stale") > stale);
+    farm_wait_workers(f, 2);
+    check_counters(f, KIND_COUNT + 2);
+    stream_close(&s); /* told once that it ended */
+    farm_file_done(&expected);
+    farm_file_done(&got);
+    f->passed = true;
+}
+
+/* ---------------------------------------------------------------- the broker */
+
+/* Clients send their jobs again by themselves, under the same ids: the library in this process, and
+ * commands in the background. */
+static void test_broker_killed(void **state)
+{
+    enum { COMMANDS = 2 };
+    farm *f = farm_open(state, &(farm_options){.workers = 2});
+    stream s;
+    process command[COMMANDS] = {0};
+    char out[COMMANDS][PROCESS_PATH], name[32];
+    stream_open(&s, f);
+    for (int i = 0; i < COMMANDS; i++) {
+        snprintf(name, sizeof name, "command-%d.png", i);
+        farm_path(f, out[i], name);
+        name[9] = 0;
+        farm_start_command(f, &command[i], name,
+                           WORDS("txt2img", "--model", "tiny", "--prompt", "a fox", "--width", "64",
+                                 "--height", "64", "--output", out[i], "--sampler", "Euler a",
+                                 "--seed", "11", "--steps", i ? "60" : "6"));
+    }
+    while (s.jobs < 3 * KIND_COUNT)
+        submit_next(&s);
+    FARM_UNTIL(f, farm_runs(f, 0, NULL, 1) || farm_runs(f, 1, NULL, 1));
+    process_kill(&f->broker);
+    farm_start_broker(f);
+    while (s.taken < s.jobs)
+        turn(&s, 0);
+    for (int i = 0; i < COMMANDS; i++)
+        assert_int_equal(process_wait(&command[i], f->deadline), 0);
+    farm_file file = {0};
+    file.bytes = (unsigned char *)process_read(out[0], &file.size);
+    farm_same(&s.expected[0], &file, "a command whose broker was killed"); /* the same settings */
+    farm_file_done(&file);
+    farm_wait_workers(f, 2);
+    stream_close(&s);
+    f->passed = true;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         farm_test(test_thirty_kills),
+        farm_test(test_stopped_and_continued),
+        farm_test(test_broker_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
