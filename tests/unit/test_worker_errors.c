@@ -106,7 +106,8 @@ static void bad_models(void **state)
     char good[1024], path[1024];
     fixture_shared("tiny3", good);
     assert_fails_alone(*state, job_with_model("/nowhere/model"), ERR_NOT_FOUND, "/nowhere/model");
-    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND, "no model absent: this worker has no folder of models (--models DIR)");
+    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND,
+                       "no model absent: this worker has no folder of models (--models DIR)");
 
     FILE *in = fopen(good, "rb"), *out = fopen(file_in_build(path, "cut"), "wb");
     assert_true(in && out);
@@ -213,8 +214,8 @@ static void budget_too_small(void **state)
     service_free(&s);
 }
 
-/* Two models of which only one fits beside what such pictures take: they take turns, and the budget
- * holds all the time. */
+/* Two models of which only one fits beside what such pictures take: the jobs take turns, and the
+ * budget holds all the time. Each is cancelled when it has begun, for they would take long. */
 static void models_take_turns(void **state)
 {
     (void)state;
@@ -224,29 +225,35 @@ static void models_take_turns(void **state)
     work *works[JOBS];
     for (int i = 0; i < JOBS; i++) {
         works[i] = jobs_simple(i % 2 ? "tiny" : "tiny3", "taking turns");
-        works[i]->job.steps = 1;
-        works[i]->job.cfg_scale = 1;
         works[i]->job.width = 576;
         works[i]->job.height = 512;
         jobs_take(s, works[i]);
     }
-    int most = 0;
+    int begun = 0;
     for (int done = 0; done < JOBS;) {
         engine_status now;
         service_event *ev = jobs_event(s);
         service_status(s, 0, &now);
         assert_true((int64_t)now.memory_bytes <= budget);
-        if (now.models > most)
-            most = now.models;
+        if (ev->kind == EVENT_STARTED) {
+            assert_true(job_id_equal(&ev->id, &works[begun]->job.id));
+            assert_int_equal(now.models, 1);
+            assert_string_equal(now.model[0], begun % 2 ? "tiny" : "tiny3");
+            service_cancel(s, works[begun++]);
+        }
         done += ev->kind == EVENT_COMPLETE;
         ev->work = NULL;
         service_event_free(&ev);
     }
-    assert_int_equal(most, 1);
+    assert_int_equal(begun, JOBS);
     for (int i = 0; i < JOBS; i++) {
-        jobs_assert_done(works[i]);
+        assert_failed(works[i], ERR_CANCELLED, "cancelled");
         work_free(&works[i]);
     }
+    work *w = jobs_simple("tiny", "after all of them");
+    jobs_run(s, &w, 1);
+    jobs_assert_done(w);
+    work_free(&w);
     service_free(&s);
 }
 
