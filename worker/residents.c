@@ -119,19 +119,34 @@ typedef struct {
     const char *what;
 } demand;
 
-/* Finds room for a demand beside what is in use and what was promised. Scratch that was touched
- * once stays with the process until it is needed for something else. */
+/* Bytes that dropping can give back. */
+static int64_t bytes_unused(const residents *all, const resident *own)
+{
+    int64_t bytes = 0;
+    for (const resident *r = all->first; r; r = r->next) {
+        if (!r->users && r != own)
+            bytes += (int64_t)r->model->weights.used;
+        for (const conditioning *c = r->texts; c; c = c->next)
+            if (!c->users)
+                bytes += (int64_t)tensor_bytes(c->context);
+    }
+    return bytes;
+}
+
+/* Finds room for a demand beside what is in use and what was promised; drops nothing when that
+ * would not be enough. Scratch that was touched once stays with the process until it is needed for
+ * something else. */
 static int make_room(residents *all, const demand *want, err *e)
 {
     const size_t scratch = want->scratch > all->promised ? want->scratch : all->promised;
-    for (;;) {
-        const size_t touched = all->d->scratch.peak > scratch ? all->d->scratch.peak : scratch;
-        if (bytes_held(all) + (int64_t)(want->keep + touched) <= all->budget)
-            return 0;
-        if (touched > scratch)
+    const int64_t room = all->budget - (int64_t)(want->keep + scratch);
+    if (bytes_held(all) - bytes_unused(all, want->own) <= room) {
+        if (all->d->scratch.peak > scratch &&
+            residents_bytes(all) + (int64_t)want->keep > all->budget)
             arena_trim(&all->d->scratch);
-        else if (!drop_text(all) && !drop_model(all, want->own))
-            break;
+        while (bytes_held(all) > room && (drop_text(all) || drop_model(all, want->own)))
+            ;
+        return 0;
     }
     const size_t weights = want->own ? want->own->model->weights.used : 0;
     const int64_t needed = (int64_t)(weights + want->keep + want->scratch);
