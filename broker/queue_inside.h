@@ -11,11 +11,14 @@ typedef struct {
     uint32_t head, tail, count;
 } queue_line;
 
-/* The queued jobs of one model: a line per priority, and which lines have jobs. */
+/* The queued jobs of one model, tried before or not: a line per priority, and which lines have
+ * jobs. */
 typedef struct {
     uint64_t model;
+    bool retried; /* of jobs that lost an attempt */
     uint64_t busy[2];
     queue_line line[QUEUE_PRIORITIES];
+    int64_t waits_since;    /* for a better worker; INT64_MAX: it does not */
     bool resident, blocked; /* during a match */
 } queue_lane;
 

@@ -29,7 +29,7 @@ static bool is_resident(const queue_worker *w, uint64_t model)
 
 static bool lists(const queue_worker *w, uint64_t model)
 {
-    return !model || is_resident(w, model) ||
+    return !model || has_hash(w->resident, w->residents, model) ||
            (w->models && bsearch(&model, w->model, w->models, sizeof *w->model, compare_hashes));
 }
 
@@ -123,11 +123,13 @@ static void begin(queue *q)
     }
 }
 
-/* Until when the job waits for a better worker; before its last attempt it has most to lose. */
-static int64_t waits_until(const queue_job *j)
+/* Until when the job waits for a better worker; before its last attempt it has most to lose. A lane
+ * waits so long at a stretch, whatever comes to its front. */
+static int64_t waits_until(const queue_job *j, const queue_lane *l)
 {
     const bool last = j->attempts == QUEUE_ATTEMPTS - 1;
-    return j->queued_ms + (last ? QUEUE_LAST_WAIT_MS : QUEUE_WAIT_MS);
+    const int64_t since = j->queued_ms < l->waits_since ? j->queued_ms : l->waits_since;
+    return since + (last ? QUEUE_LAST_WAIT_MS : QUEUE_WAIT_MS);
 }
 
 void queue_match(queue *q, int64_t now)
@@ -139,16 +141,21 @@ void queue_match(queue *q, int64_t now)
     begin(q);
     for (queue_lane *l; credit && (l = next_lane(q));) {
         const uint32_t slot = lane_first(l);
-        const int64_t until = waits_until(&q->job[slot]);
+        const int64_t until = waits_until(&q->job[slot], l);
         bool wait;
         queue_worker *w = choose_worker(q, &q->job[slot], &wait);
-        if (w && !(wait && now < until) && lease_give(q, slot, w, now)) {
-            credit--; /* the lane may be gone now */
-        } else {
-            l->blocked = true;
-            if (w && until > now && until < q->match_at)
-                q->match_at = until;
+        if (w && !(wait && now < until)) {
+            l->waits_since = INT64_MAX;
+            if (!lease_give(q, slot, w, now))
+                return; /* no memory: the next event tries again */
+            credit--;   /* the lane may be gone now */
+            continue;
         }
+        l->blocked = true;
+        if (w && l->waits_since > now)
+            l->waits_since = now;
+        if (w && until < q->match_at)
+            q->match_at = until;
     }
 }
 

@@ -31,15 +31,18 @@ void line_remove(queue *q, queue_line *l, uint32_t slot)
 
 /* ---------------------------------------------------------------- lanes */
 
-static size_t find_lane(const queue *q, uint64_t model)
+/* Jobs tried before have lanes of their own: they may wait long for a better worker, and nothing
+ * that never failed should wait behind them. */
+static size_t find_lane(const queue *q, const queue_job *j)
 {
     size_t i = 0;
-    while (i < q->lanes && q->lane[i]->model != model)
+    while (i < q->lanes &&
+           (q->lane[i]->model != j->model || q->lane[i]->retried != (j->attempts > 0)))
         i++;
     return i;
 }
 
-static int add_lane(queue *q, uint64_t model, err *e)
+static int add_lane(queue *q, const queue_job *j, err *e)
 {
     if (q->lanes == QUEUE_MODELS)
         return err_set(e, ERR_BUSY, "jobs of %d different models are queued, no more are taken",
@@ -47,7 +50,9 @@ static int add_lane(queue *q, uint64_t model, err *e)
     queue_lane *l = calloc(1, sizeof *l);
     if (!l)
         return err_set(e, ERR_NO_MEMORY, "no memory for another model");
-    l->model = model;
+    l->model = j->model;
+    l->retried = j->attempts > 0;
+    l->waits_since = INT64_MAX;
     q->lane[q->lanes++] = l;
     return 0;
 }
@@ -56,8 +61,8 @@ int lane_add(queue *q, uint32_t slot, bool front, err *e)
 {
     queue_job *j = &q->job[slot];
     const int p = j->priority;
-    size_t i = find_lane(q, j->model);
-    int rc = i < q->lanes ? 0 : add_lane(q, j->model, e);
+    size_t i = find_lane(q, j);
+    int rc = i < q->lanes ? 0 : add_lane(q, j, e);
     if (rc)
         return rc;
     queue_lane *l = q->lane[i];
@@ -75,7 +80,7 @@ void lane_remove(queue *q, uint32_t slot)
 {
     const queue_job *j = &q->job[slot];
     const int p = j->priority;
-    size_t i = find_lane(q, j->model);
+    size_t i = find_lane(q, j);
     assert(i < q->lanes);
     queue_lane *l = q->lane[i];
     line_remove(q, &l->line[p], slot);
