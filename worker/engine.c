@@ -76,8 +76,10 @@ void engine_idle(engine *en)
 static bool take_inbox(engine *en)
 {
     pthread_mutex_lock(&en->lock);
-    while (!en->stopping && !en->inbox && !en->woken && !en->waiting && !en->runs)
+    while (!en->stopping && !en->inbox && !en->woken && !en->waiting && !en->runs) {
+        en->status.rows = 0;
         pthread_cond_wait(&en->wake, &en->lock);
+    }
     while (en->inbox)
         engine_append(&en->waiting, take_first(&en->inbox));
     en->woken = false;

@@ -60,7 +60,7 @@ typedef struct {
     char name[32], class_name[160];
     uint64_t memory_bytes, budget_bytes, evaluations; /* evaluations: UNet calls */
     int rows;
-    engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now (or ran last) */
+    engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now, or ran last; none when idle */
     int models;
     char model[ENGINE_MODELS_MAX][256];
     int64_t busy_since_ms; /* when the device began what it does now; 0: idle */
