@@ -46,7 +46,7 @@ static void begin_pictures(engine *en)
 {
     for (run *r; (r = fewest_on_their_way(en)) && may_begin(en, r);) {
         err e = {0};
-        if (run_begin(&en->held, r, &e))
+        if (run_begin(&en->held, r, en->turn, &e))
             engine_end(en, r, &e);
     }
 }

@@ -159,7 +159,7 @@ int run_encode(residents *all, run *r, err *e)
 
 /* ---------------------------------------------------------------- pictures */
 
-int run_begin(residents *all, run *r, err *e)
+int run_begin(residents *all, run *r, uint64_t turn, err *e)
 {
     const job *j = &r->work->job;
     const task *t = &r->work->task;
@@ -180,6 +180,7 @@ int run_begin(residents *all, run *r, err *e)
     if (!s)
         return all->d->status != DEV_OK ? residents_error(all, "starting a picture", e) : e->code;
     s->picture = r->begun++;
+    s->turn = turn;
     seq **end = &r->first;
     while (*end)
         end = &(*end)->next;

@@ -35,8 +35,8 @@ void run_free(residents *all, run **r);
 double run_encode_flops(const run *r);
 int run_encode(residents *all, run *r, err *e);
 
-/* Starts the sequence of the next picture. */
-int run_begin(residents *all, run *r, err *e);
+/* Starts the sequence of the next picture; it has waited since batch `turn`. */
+int run_begin(residents *all, run *r, uint64_t turn, err *e);
 
 /* Decodes an ended sequence into a picture and frees the sequence. */
 int run_decode(residents *all, run *r, seq *s, image *out, err *e);

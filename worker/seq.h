@@ -38,7 +38,7 @@ typedef struct seq {
     float *host;  /* one latent, for draws */
     seq_row row[STEP_PREDICTIONS];
     int rows;
-    uint64_t turn; /* batch that served it last */
+    uint64_t turn; /* batch that served it last, or the last one before it began */
     int picture;   /* index within its job */
 } seq;
 
