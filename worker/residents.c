@@ -178,10 +178,13 @@ static resident *load(residents *all, const model_file *file, err *e)
     all->d->options.winograd_most = options.winograd_most;
     all->dry->options.winograd_most = options.winograd_most;
     double began = clock_seconds();
-    r->model = model_load(all->d, path, e);
+    err why = {0};
+    r->model = model_load(all->d, path, &why);
     if (!r->model) {
+        if (all->d->status != DEV_STOPPED)
+            err_set(e, why.code, "%s", why.text);
         if (all->d->status != DEV_OK)
-            residents_error(all, "loading the model", e); /* e says more, and keeps it */
+            residents_error(all, "loading the model", e); /* the first text stays */
         free(r);
         return NULL;
     }
