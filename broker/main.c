@@ -5,15 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/peers.h"
 #include "proto/log.h"
 #include "proto/option.h"
 #include "proto/wire.h"
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, DESCRIPTORS_WANTED = SIDES * PEERS_MAX + 64 };
 
 static const char usage[] = "overpaint-broker [options]\n"
                             "Takes jobs from clients and gives them to workers. Prints \"ready "
@@ -39,11 +41,26 @@ static int open_signals(err *e)
     return descriptor < 0 ? err_set(e, ERR_IO, "no signalfd: %s", strerror(errno)) : descriptor;
 }
 
+/* Every connection takes a descriptor, and ZeroMQ ends the process when it can accept no more over
+ * ipc: a shell's usual 1,024 are too few. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < DESCRIPTORS_WANTED)
+        log_event(LOG_WARN, "broker", "descriptors", "limit=%llu wanted=%d",
+                  (unsigned long long)limit.rlim_cur, DESCRIPTORS_WANTED);
+}
+
 static int run(const broker_options *o, err *e)
 {
     int signals = open_signals(e);
     if (signals < 0)
         return signals;
+    raise_descriptor_limit();
     broker *b = broker_open(o, e);
     int rc = b ? 0 : (int)e->code;
     if (b) {
