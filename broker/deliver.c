@@ -47,8 +47,8 @@ static void do_assign(broker *b, const queue_action *a)
     peer *to = peers_get(b->peers, a->peer);
     if (!j || j->lease != a->lease)
         return; /* it has ended or moved on meanwhile */
-    if (!to) {
-        queue_lost(b->queue, a->peer, b->now);
+    if (!to || to->lost) {
+        queue_unreachable(b->queue, a->peer, a->lease, b->now);
         return;
     }
     int rc = store_take(b->store, &a->id, a->attempt, &b->written, &e);
@@ -57,6 +57,8 @@ static void do_assign(broker *b, const queue_action *a)
     if (!rc)
         rc = send_assign(b, to, a, &r, &e);
     store_record_done(&r);
+    if (!rc && to->lost)
+        queue_unreachable(b->queue, a->peer, a->lease, b->now);
     if (rc) {
         b->counts.store_errors++;
         log_job(LOG_ERROR, "unreadable", j, e.text);

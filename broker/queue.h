@@ -209,6 +209,9 @@ void queue_beat(queue *q, queue_peer worker, const uint64_t *resident, size_t re
 void queue_credit(queue *q, queue_peer worker, uint32_t jobs, int64_t now);
 void queue_lost(queue *q, queue_peer worker, int64_t now); /* its leases are lost */
 void queue_bye(queue *q, queue_peer worker, int64_t now);  /* its leases are released */
+/* As queue_lost, found when the ASSIGN of `lease` could not be sent. That job, and those whose
+ * ASSIGN to this worker is among the actions not yet taken, never left: it costs no attempt. */
+void queue_unreachable(queue *q, queue_peer worker, uint64_t lease, int64_t now);
 size_t queue_workers(const queue *q, queue_worker_view *to, size_t most);
 
 const queue_job *queue_leased(const queue *q, uint64_t lease); /* just looks; NULL: stale */

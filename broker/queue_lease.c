@@ -348,6 +348,25 @@ void queue_lost(queue *q, queue_peer worker, int64_t now)
     queue_match(q, now);
 }
 
+static void never_left(queue *q, uint64_t lease, int64_t now)
+{
+    const job_id key = token_key(lease);
+    uint32_t slot;
+    if (idmap_get(&q->by_lease, &key, &slot))
+        hand_back(q, slot, now);
+}
+
+void queue_unreachable(queue *q, queue_peer worker, uint64_t lease, int64_t now)
+{
+    never_left(q, lease, now);
+    for (size_t i = 0, pending = q->actions; i < pending; i++) {
+        const queue_action a = q->action[(q->action_at + i) % q->action_room];
+        if (a.kind == QUEUE_ASSIGN && a.peer == worker)
+            never_left(q, a.lease, now);
+    }
+    queue_lost(q, worker, now);
+}
+
 void queue_bye(queue *q, queue_peer worker, int64_t now)
 {
     queue_worker *w = find_worker(q, worker);

@@ -363,6 +363,29 @@ static void test_worker_silence_bye_and_return(void **state)
 
 /* ---------------------------------------------------------------- clients */
 
+/* What could not be sent was no attempt; what had been sent before was one. */
+static void test_unreachable_worker_costs_what_it_got(void **state)
+{
+    queue *q = queue_new(&roomy);
+    (void)state;
+    add_worker(q, A, CLASS_X, 0, 0, 3, 0);
+    submit(q, 1, 50, 0, 1);
+    expect_assign(q, 1, A);
+    submit(q, 2, 50, 0, 2);
+    submit(q, 3, 50, 0, 2);
+    const uint64_t unsent = expect_assign(q, 2, A); /* and that of job 3 is not taken yet */
+    queue_unreachable(q, A, unsent, 3);
+    assert_false(queue_knows(q, A));
+    assert_int_equal(job_of(q, 1)->attempts, 1);
+    assert_int_equal(job_of(q, 2)->attempts, 0);
+    assert_int_equal(job_of(q, 3)->attempts, 0);
+    assert_int_equal(queue_get_totals(q).queued, 3);
+    assert_int_equal(queue_get_totals(q).counts.workers_lost, 1);
+    queue_unreachable(q, A, unsent, 4); /* again: nothing to do */
+    assert_int_equal(queue_get_totals(q).queued, 3);
+    queue_free(&q);
+}
+
 static void test_cancel(void **state)
 {
     queue *q = queue_new(&roomy);
@@ -659,7 +682,10 @@ static void random_worker_event(model *m)
                    m->now);
     } else if (what == 0) {
         m->worker[w].alive = false;
-        queue_lost(m->q, peer, m->now);
+        if (m->worker[w].held && pick(m, 2))
+            queue_unreachable(m->q, peer, m->worker[w].lease[0], m->now);
+        else
+            queue_lost(m->q, peer, m->now);
     } else if (what == 1) {
         m->worker[w].alive = false;
         queue_bye(m->q, peer, m->now);
@@ -791,6 +817,7 @@ int main(void)
         cmocka_unit_test(test_lease_runs_out),
         cmocka_unit_test(test_attempts_and_reasons),
         cmocka_unit_test(test_worker_silence_bye_and_return),
+        cmocka_unit_test(test_unreachable_worker_costs_what_it_got),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_duplicates),
