@@ -7,7 +7,11 @@
 #include "broker/broker_inside.h"
 
 /* Room that ASSIGN and the broker's own fields take beside the job in a header. */
-enum { JOB_HEADER_MAX = WIRE_HEADER_MAX - 1024 };
+enum {
+    ASSIGN_ROOM = 1024,
+    JOB_HEADER_MAX = WIRE_HEADER_MAX - ASSIGN_ROOM,
+    JOB_BYTES_MAX = WIRE_MESSAGE_MAX - ASSIGN_ROOM,
+};
 
 uint64_t broker_hash(const char *name)
 {
@@ -91,7 +95,10 @@ static int take_job(broker *b, wire_message *m, const job *j, int64_t seed_asked
     if (rc || (rc = pack_effective(&packed, from, j, e)))
         return rc;
     s.bytes = zmq_msg_size(&packed) + payload_bytes(m);
-    rc = queue_submit(b->queue, &s, b->now, receipt, e);
+    rc = s.bytes <= JOB_BYTES_MAX
+             ? queue_submit(b->queue, &s, b->now, receipt, e)
+             : err_set(e, ERR_TOO_LARGE, "the job has %zu bytes, at most %d are allowed", s.bytes,
+                       JOB_BYTES_MAX);
     if (!rc && !receipt->duplicate) {
         rc = store_record_make(&r, &packed, m->frame, m->frames)
                  ? store_append(b->store, &s.id, &r, &b->written, e)

@@ -172,7 +172,7 @@ int on_progress(broker *b, peer *from, wire_message *m, err *e)
 }
 
 /* What clients may rely on in a RESULT, before it is stored. */
-static int check_result(const Overpaint__Result *r, wire_message *m, err *e)
+static int check_result(const Overpaint__Result *r, wire_message *m, size_t payload, err *e)
 {
     enum { OWN_FIELDS = 256 };
     if (!r)
@@ -186,6 +186,9 @@ static int check_result(const Overpaint__Result *r, wire_message *m, err *e)
     if (size > (size_t)WIRE_HEADER_MAX - OWN_FIELDS)
         return err_set(e, ERR_TOO_LARGE, "the result's fields take %zu bytes, at most %d fit", size,
                        WIRE_HEADER_MAX - OWN_FIELDS);
+    if (size + payload > (size_t)WIRE_MESSAGE_MAX - OWN_FIELDS)
+        return err_set(e, ERR_TOO_LARGE, "the result has %zu bytes, at most %d fit", size + payload,
+                       WIRE_MESSAGE_MAX - OWN_FIELDS);
     return 0;
 }
 
@@ -226,7 +229,7 @@ int on_done(broker *b, peer *from, wire_message *m, err *e)
     (void)e;
     for (size_t i = 0; i < m->frames; i++)
         bytes += zmq_msg_size(&m->frame[i]);
-    if (check_result(done->result, m, &bad)) {
+    if (check_result(done->result, m, bytes, &bad)) {
         j = queue_fail(b->queue, from->handle, done->lease, bad.code, bad.text,
                        bad.code == ERR_PROTOCOL, b->now);
     } else {
