@@ -26,6 +26,7 @@ struct peers {
     peer *oldest[SIDES], *newest[SIDES];
     peer *list[2];
     store_ticket durable;
+    size_t bytes; /* waiting */
     peers_counts counts;
 };
 
@@ -150,21 +151,22 @@ peer *peers_next_lost(peers *ps)
 
 /* ---------------------------------------------------------------- what waits */
 
-static void free_message(peer *p, peer_message *m)
+static void free_message(peers *ps, peer *p, peer_message *m)
 {
     p->messages--;
     p->bytes -= m->bytes;
+    ps->bytes -= m->bytes;
     store_record_done(&m->record);
     free(m);
 }
 
-static void drop_first(peer *p)
+static void drop_first(peers *ps, peer *p)
 {
     peer_message *m = p->first;
     p->first = m->next;
     if (!p->first)
         p->last = &p->first;
-    free_message(p, m);
+    free_message(ps, p, m);
 }
 
 static void unlink_from(peers *ps, int list, const peer *p)
@@ -181,7 +183,7 @@ void peers_remove(peers *ps, peer *p)
     const job_id key = route_key(&p->route);
     const uint32_t slot = (uint32_t)p->handle - 1;
     while (p->first)
-        drop_first(p);
+        drop_first(ps, p);
     unlink_from(ps, WAITING, p);
     unlink_from(ps, LOST, p);
     unlink_age(ps, p);
@@ -208,21 +210,37 @@ static bool make_room(peers *ps, peer *p, size_t bytes)
         *at = m->next;
         if (p->last == &m->next)
             p->last = at;
-        free_message(p, m);
+        free_message(ps, p, m);
         ps->counts.progress_dropped++;
     }
     return true;
 }
 
+/* Many that do not read must not take all memory: whoever has most waiting is lost at once. */
+static void relieve(peers *ps, size_t bytes)
+{
+    while (ps->bytes + bytes > PEERS_BYTES_MAX) {
+        peer *greediest = ps->list[WAITING];
+        for (peer *p = greediest; p; p = p->next[WAITING])
+            if (p->bytes > greediest->bytes)
+                greediest = p;
+        while (greediest->first)
+            drop_first(ps, greediest);
+        ps->counts.peers_overflowed++;
+        lose(ps, greediest);
+    }
+}
+
 static void let_wait(peers *ps, peer *p, store_record *record, store_ticket ticket, bool progress)
 {
     const size_t bytes = store_record_bytes(record);
-    peer_message *m = make_room(ps, p, bytes) ? calloc(1, sizeof *m) : NULL;
+    relieve(ps, bytes);
+    peer_message *m = !p->lost && make_room(ps, p, bytes) ? calloc(1, sizeof *m) : NULL;
     if (!m) {
         store_record_done(record);
         if (progress) {
             ps->counts.progress_dropped++;
-        } else {
+        } else if (!p->lost) {
             ps->counts.peers_overflowed++;
             lose(ps, p);
         }
@@ -234,6 +252,7 @@ static void let_wait(peers *ps, peer *p, store_record *record, store_ticket tick
     p->last = &m->next;
     p->messages++;
     p->bytes += bytes;
+    ps->bytes += bytes;
     if (!p->is_waiting) {
         p->is_waiting = true;
         p->next[WAITING] = ps->list[WAITING];
@@ -278,7 +297,7 @@ bool peers_flush(peers *ps, store_ticket durable)
         peer *p = *at;
         while (p->first && !p->lost && p->first->ticket <= durable &&
                try_send(ps, p, &p->first->record) == 0)
-            drop_first(p);
+            drop_first(ps, p);
         if (p->first && !p->lost) {
             at = &p->next[WAITING];
         } else {

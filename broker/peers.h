@@ -17,6 +17,7 @@ enum {
     PEERS_MAX = 4096, /* of one side */
     PEER_MESSAGES_MAX = 1024,
     PEER_BYTES_MAX = 128 << 20,
+    PEERS_BYTES_MAX = 1 << 30, /* of all together; beyond it the greediest is lost */
     PEER_NAME = 64,
 };
 
