@@ -81,6 +81,9 @@ OVERPAINT_API void overpaint_job_free(overpaint_job **j);
 OVERPAINT_API int overpaint_job_set(overpaint_job *j, const char *name, const char *value);
 OVERPAINT_API int overpaint_job_add_file(overpaint_job *j, const char *path);
 OVERPAINT_API int overpaint_job_add_bytes(overpaint_job *j, const void *bytes, size_t size);
+/* Whether submit would refuse the job before sending it (values out of range, a picture missing,
+ * …); needs no broker. overpaint_job_error lists everything that is wrong. */
+OVERPAINT_API int overpaint_job_check(overpaint_job *j);
 OVERPAINT_API const char *overpaint_job_error(const overpaint_job *j);
 OVERPAINT_API void overpaint_job_use_id(overpaint_job *j, const overpaint_id *id); /* else random */
 

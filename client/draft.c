@@ -70,6 +70,16 @@ int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
     return add_picture(d, copy, size);
 }
 
+int overpaint_job_check(overpaint_job *d)
+{
+    job j = d->job; /* borrows texts and pictures */
+    if (!d->has_id)
+        job_id_new(&j.id);
+    j.paths_allowed = true; /* whether they are depends on the endpoint */
+    d->error = d->broken;
+    return d->error.code ? (int)d->error.code : job_check(&j, &d->error);
+}
+
 const char *overpaint_job_error(const overpaint_job *d)
 {
     return d->error.text;

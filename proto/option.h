@@ -44,7 +44,7 @@ enum { OPTION_OPERANDS_MAX = 16, OPTION_ROWS_MAX = 64 };
 typedef struct {
     const char *operand[OPTION_OPERANDS_MAX];
     int operands;
-    bool help; /* --help was given; nothing else was checked */
+    bool help; /* --help or -h was given; nothing else was checked */
 } option_result;
 
 /* Sets defaults, then reads argv[1..argc-1]. ERR_INVALID: unknown option, missing or bad value, out

@@ -43,20 +43,30 @@ static int unknown_command(const char *word)
     return EXIT_BAD;
 }
 
+static int run_command(const surroundings *around, int argc, char **argv)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(commands[i].name, argv[0])) {
+            call c = {.self = &commands[i], .around = around};
+            return commands[i].run(&c, argc, argv);
+        }
+    return unknown_command(argv[0]);
+}
+
 int command_main(const surroundings *around, int argc, char **argv)
 {
     if (argc < 2)
         return print_help(stderr, EXIT_BAD);
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return print_help(stdout, EXIT_OK);
     if (!strcmp(argv[1], "--version"))
         return puts("overpaint " OVERPAINT_VERSION) < 0 ? EXIT_FILE : EXIT_OK;
-    for (int i = 0; i < COMMANDS; i++)
-        if (!strcmp(commands[i].name, argv[1])) {
-            call c = {.self = &commands[i], .around = around};
-            return commands[i].run(&c, argc - 1, argv + 1);
-        }
-    return unknown_command(argv[1]);
+    if (strcmp(argv[1], "help"))
+        return run_command(around, argc - 1, argv + 1);
+    if (argc == 2)
+        return print_help(stdout, EXIT_OK);
+    char *ask[] = {argv[2], "--help", NULL};
+    return run_command(around, 2, ask);
 }
 
 /* ---------------------------------------------------------------- errors */

@@ -1,10 +1,13 @@
 /* A job to its end: see follow.h. */
 #include "client/command/follow.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "proto/clock.h"
 #include "proto/err.h"
@@ -76,6 +79,22 @@ static int give_up(call *c, overpaint *o, const overpaint_id *id, progress_view 
 }
 
 /* ---------------------------------------------------------------- pictures */
+
+int follow_check_output(const char *output, err *e)
+{
+    const char *slash = strrchr(output, '/');
+    char folder[PATH_ROOM] = ".";
+    struct stat st;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash > output ? (int)(slash - output) : 1, output);
+    if (!stat(output, &st) && S_ISDIR(st.st_mode))
+        return err_set(e, ERR_INVALID, "--output %.200s is a folder, expected a file", output);
+    if (!stat(output, &st) && !S_ISREG(st.st_mode))
+        return 0; /* a device or a pipe is written to, not replaced */
+    if (access(folder, W_OK | X_OK))
+        return err_set(e, ERR_IO, "cannot write %.200s: %s", output, strerror(errno));
+    return 0;
+}
 
 bool follow_name(const char *output, unsigned index, unsigned count, char *to, size_t size)
 {

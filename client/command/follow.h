@@ -4,6 +4,7 @@
 
 #include "client/command/command.h"
 #include "client/command/progress.h"
+#include "proto/err.h"
 
 typedef struct {
     const char *output;     /* FILE; several pictures: FILE-1, FILE-2, … before its ending */
@@ -18,6 +19,9 @@ int follow(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
 
 /* From here on the first SIGINT or SIGTERM is noted for follow, the second ends the program. */
 void follow_catch_signals(void);
+
+/* Whether pictures can be written there at all, before minutes are spent on them. */
+int follow_check_output(const char *output, err *e);
 
 /* "a/b.png", 2 of 3 -> "a/b-2.png"; of 1: as it is. False when `to` is too small. */
 bool follow_name(const char *output, unsigned index, unsigned count, char *to, size_t size);

@@ -34,6 +34,16 @@ static void print_json(const char *file, const char *text, const infotext *t)
     json_decref(o);
 }
 
+static int read_parameters(char **text, infotext *t, const char *file, const unsigned char *bytes,
+                           size_t size, err *e)
+{
+    err why = {0};
+    int rc = metadata_parameters(text, bytes, size, &why);
+    if (!rc)
+        rc = infotext_read(t, *text, &why);
+    return rc ? err_set(e, rc, "%.200s: %s", file, why.text) : 0;
+}
+
 int run_info(call *c, int argc, char **argv)
 {
     unsigned char *bytes = NULL;
@@ -48,9 +58,7 @@ int run_info(call *c, int argc, char **argv)
     const char *file = c->words.operand[0];
     int rc = file_read(file, JOB_INPUT_BYTES_MAX, &bytes, &size, &e);
     if (!rc)
-        rc = metadata_parameters(&text, bytes, size, &e);
-    if (!rc)
-        rc = infotext_read(&t, text, &e);
+        rc = read_parameters(&text, &t, file, bytes, size, &e);
     if (rc)
         code = command_fail(c, NULL, e.code, e.text);
     else if (c->json)

@@ -27,8 +27,13 @@ int run_result(call *c, int argc, char **argv)
     if (!command_options(c, table, 1, 1, argc, argv, &code) ||
         !command_id(c, c->words.operand[0], &id, &code))
         return code;
+    err e = {0};
     if (!f.output)
-        return command_fail(c, NULL, ERR_INVALID, "--output FILE is missing");
+        err_set(&e, ERR_INVALID, "--output FILE is missing");
+    else
+        follow_check_output(f.output, &e);
+    if (e.code)
+        return command_fail(c, &id, e.code, e.text);
     overpaint *o = command_open(c, &code);
     if (!o)
         return code;

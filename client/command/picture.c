@@ -98,7 +98,7 @@ static int check_options(const picture_options *p, err *e)
                        "--output %.200s does not say the format, expected .png, .jpg, .jpeg or "
                        ".webp at its end, or --format",
                        p->output);
-    return 0;
+    return p->output ? follow_check_output(p->output, e) : 0;
 }
 
 /* ---------------------------------------------------------------- the job */
@@ -142,6 +142,8 @@ static int fill_job(overpaint_job *j, const picture_options *p, const call *c, e
     for (int i = 0; !rc && i < c->words.operands; i++)
         if ((rc = overpaint_job_add_file(j, c->words.operand[i])))
             err_set(e, rc, "%s", overpaint_job_error(j));
+    if (!rc && (rc = overpaint_job_check(j)))
+        err_set(e, rc, "%s", overpaint_job_error(j));
     return rc;
 }
 

@@ -75,6 +75,8 @@ static void helps(void **state)
         assert_int_equal(own.exit, EXIT_OK);
         on_fake_says(own.out, "usage: overpaint ");
         on_fake_says(own.out, commands[i]);
+        assert_string_equal(RUN("help", commands[i]).out, own.out);
+        assert_string_equal(RUN(commands[i], "-h").out, own.out);
         if (strcmp(commands[i], "info") && strcmp(commands[i], "up"))
             on_fake_says(own.out, "--json");
     }
@@ -110,6 +112,9 @@ static void refuses_command_lines(void **state)
         {{"txt2img", "--prompt", "x", "--detach", "--sampler", "Eulr"}, "Euler"},
         {{"txt2img", "--prompt", "x", "--detach", "--steps", "x"}, "whole number"},
         {{"txt2img", "--prompt", "x", "--detach", "--rng", "amd"}, "nv|cpu"},
+        {{"txt2img", "--prompt", "x", "--detach", "--steps", "0"}, "steps is 0, expected 1 to"},
+        {{"txt2img", "--prompt", "x", "--detach", "--width", "9999"}, "width is 9999, expected"},
+        {{"txt2img", "--prompt", "x", "--output", "/tmp", "--format", "png"}, "is a folder"},
         {{"result", "123", "--output", "a.png"}, "is no job id"},
         {{"cancel"}, "a word is missing"},
         {{"status", "--endpoint", "tcp://example.org:1"}, "encryption"},
@@ -143,11 +148,15 @@ static void tells_trouble_by_exit_code(void **state)
     p = RUN("img2img", "/no/such.png", "--prompt", "x", "--output", "a.png");
     assert_int_equal(p.exit, EXIT_FILE);
     on_fake_says(p.err, "/no/such.png");
+    p = RUN("txt2img", "--prompt", "x", "--output", "/no/such/folder/a.png");
+    assert_int_equal(p.exit, EXIT_FILE);
+    on_fake_says(p.err, "/no/such/folder/a.png");
     FILE *f = fopen(in_folder(t, "none.png"), "wb");
     fputs("no picture", f);
     fclose(f);
     p = RUN("info", in_folder(t, "none.png"));
     assert_int_not_equal(p.exit, EXIT_OK);
+    on_fake_says(p.err, "none.png: ");
     unlink(in_folder(t, "none.png"));
     f = fopen(in_folder(t, "long.txt"), "wb");
     for (int i = 0; i < 300000; i++)
