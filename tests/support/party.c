@@ -117,7 +117,8 @@ void party_send(party *p, const wire_header *h, zmq_msg_t *frames, size_t count)
         if (!rc)
             return;
         must(rc == ERR_BUSY && clock_ms() < end, e.text);
-        usleep(200);
+        zmq_pollitem_t item = {p->socket, 0, ZMQ_POLLOUT, 0};
+        zmq_poll(&item, 1, PATIENCE_MS);
     }
 }
 
