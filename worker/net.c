@@ -111,11 +111,11 @@ static void on_welcome(net *n, wire_message *m)
     n->beat_every_ms = period(w->has_heartbeat_ms, w->heartbeat_ms, WIRE_HEARTBEAT_MS) / 2;
     n->lost_after_ms = period(w->has_lost_after_ms, w->lost_after_ms, WIRE_LOST_MS);
     log_event(LOG_INFO, "net", "welcome", "epoch=%llx", (unsigned long long)w->epoch);
+    for (reply *r = n->replies; r; r = r->next)
+        r->sent_ms = 0;
     net_say_ready(n);
     n->beat_ms = clock_ms();
     n->credit_sent = -1;
-    for (reply *r = n->replies; r; r = r->next)
-        r->sent_ms = 0;
 }
 
 /* The job of an ASSIGN; noops without an option never leave this thread. 1: it was answered. */

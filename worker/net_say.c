@@ -43,15 +43,16 @@ void net_say_credit(net *n, int jobs)
     say(n, &h);
 }
 
-/* The leases of jobs and of replies: the broker extends them, and learns of them after a restart.
- */
+/* The leases of jobs and of replies not yet sent on this connection: the broker extends them, and
+ * learns of them after a restart. A reply that was sent speaks for its own lease. */
 static size_t list_leases(const net *n, uint64_t *lease, size_t most)
 {
     size_t count = 0;
     for (const work *w = n->held; w && count < most; w = w->next_held)
         lease[count++] = w->lease;
     for (const reply *r = n->replies; r && count < most; r = r->next)
-        lease[count++] = r->lease;
+        if (!r->sent_ms)
+            lease[count++] = r->lease;
     return count;
 }
 
