@@ -14,39 +14,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/support/party.h"
-
-#define BODY(name) OVERPAINT__HEADER__BODY_##name
-
-typedef struct {
-    void *context;
-    party_broker broker;
-    party client, worker;
-} scene;
-
-static void open_scene(scene *s, const char *const *arguments)
-{
-    s->broker = party_start(arguments); /* before a context exists: it forks */
-    s->context = zmq_ctx_new();
-    party_join(&s->client, s->context, s->broker.clients, OVERPAINT__ROLE__CLIENT, "client");
-    party_join(&s->worker, s->context, s->broker.workers, OVERPAINT__ROLE__WORKER, "worker");
-    party_ready(&s->worker, "worker", "class A", NULL, NULL, 0);
-}
-
-static void close_scene(scene *s)
-{
-    party_leave(&s->client);
-    party_leave(&s->worker);
-    zmq_ctx_term(s->context);
-    party_finish(&s->broker);
-}
+#include "tests/support/scene.h"
 
 static job new_noop(int priority)
 {
-    job j;
-    job_init(&j);
-    job_id_new(&j.id);
-    j.task = TASK_NOOP;
+    job j = scene_noop();
     j.priority = priority;
     return j;
 }
@@ -91,7 +63,7 @@ static void test_more_connections_than_a_shell_allows(void **state)
     getrlimit(RLIMIT_NOFILE, &usual);
     few = (struct rlimit){FEW, usual.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    open_scene(&s, NULL);
+    scene_open(&s, NULL);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%s/b", s.broker.folder);
     for (int i = 0; i < CONNECTIONS; i++) {
@@ -104,7 +76,7 @@ static void test_more_connections_than_a_shell_allows(void **state)
     for (int i = 0; i < CONNECTIONS; i++)
         close(connection[i]);
     party_leave(&late);
-    close_scene(&s);
+    scene_close(&s);
 }
 
 /* ---------------------------------------------------------------- messages */
@@ -124,7 +96,7 @@ static void test_client_that_never_reads(void **state)
     scene s;
     party greedy;
     (void)state;
-    open_scene(&s, NULL);
+    scene_open(&s, NULL);
     party_join(&greedy, s.context, s.broker.clients, OVERPAINT__ROLE__CLIENT, "greedy");
     for (int i = 0; i < JOBS; i++) {
         job j = new_noop(50);
@@ -138,7 +110,7 @@ static void test_client_that_never_reads(void **state)
     assert_true(party_counter(&s.client, "peers_overflowed") >= 1);
     assert_true(resident_mib(s.broker.pid) < MIB_MOST);
     party_leave(&greedy);
-    close_scene(&s);
+    scene_close(&s);
 }
 
 /* ASSIGN is larger than the SUBMIT it comes from: what does not fit must be refused at once, not
@@ -150,7 +122,7 @@ static void test_largest_job(void **state)
     scene s;
     (void)state;
     assert_non_null(bytes);
-    open_scene(&s, NULL);
+    scene_open(&s, NULL);
     party_credit(&s.worker, 1);
     job_picture input = {.bytes = bytes, .size = TOO_LARGE};
     job j;
@@ -168,7 +140,7 @@ static void test_largest_job(void **state)
     assert_int_equal(zmq_msg_size(&s.worker.in.frame[0]), LARGEST);
     party_done(&s.worker, lease, "class A", "p");
     party_expect(&s.client, BODY(RESULT));
-    close_scene(&s);
+    scene_close(&s);
     free(bytes);
 }
 
