@@ -74,68 +74,66 @@ static void sound_headers(void **state)
     }
 }
 
+static const struct {
+    const char *header;
+    size_t data;
+    const char *says;
+} hostile[] = {
+    {"", 0, "not a JSON object"},
+    {"[]", 0, "not a JSON object"},
+    {" {}", 0, "not a JSON object"},
+    {"{", 0, "header, byte"},
+    {"{}x", 0, "header, byte"},
+    {"{\"a\\u0000b\":{}}", 0, "header, byte"},
+    {"{\"\xff\":{}}", 0, "header, byte"},
+    {"{" A_F32("0,8") "," A_F32("0,8") "}", 8, "duplicate"},
+    {"{\"a\":[]}", 0, "a is not described by an object"},
+    {"{\"a\":null}", 0, "a is not described by an object"},
+    {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "__metadata__: k is not a text"},
+    {"{\"a\":{}}", 0, "a has no dtype; a has no shape; a has no data_offsets"},
+    {"{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "unknown type F33"},
+    {"{\"a\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "no dtype"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", 8, "no shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8, "not a size"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, "not a size"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1,-2],\"data_offsets\":[0,8]}}", 8, "not a size"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,2],\"data_offsets\":[0,8]}}", 8, "5 dimensions"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
+     "more elements than can be counted"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0,
+     "4611686018427387904 elements of 32 bits"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,0]}}", 0,
+     "header, byte"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
+     "a has 8 bytes, its shape and type F32 make 3 elements of 32 bits"},
+    {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", 1, "3 elements of 4 bits"},
+    {"{" A_F32("0,16") "}", 8, "lies at 0 to 16, the file has 8 bytes"},
+    {"{" A_F32("8,0") "}", 8, "lies at 8 to 0"},
+    {"{" A_F32("-8,0") "}", 8, "lies at -8 to 0"},
+    {"{" A_F32("0") "}", 8, "no data_offsets"},
+    {"{" A_F32("0,8,8") "}", 8, "no data_offsets"},
+    {"{" A_F32("0,8.0") "}", 8, "no data_offsets"},
+    {"{" A_F32("9223372036854775800,9223372036854775807") "}", 8, "lies at 9223372036854775800"},
+    {"{" A_F32("0,8") "}", 9, "1 bytes after the last tensor"},
+    {"{" A_F32("4,12") "}", 12, "4 bytes before a belong to no tensor"},
+    {"{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}," A_F32("0,8") "}", 8,
+     "b overlaps a"},
+    {"{\"b\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}," A_F32("0,8") "}", 8,
+     "overlaps"},
+    {"{\"a\\u001b[2J\":{}}", 0, "a?[2J has no dtype"},
+};
+
 static void hostile_headers(void **state)
 {
     (void)state;
-    static const struct {
-        const char *header;
-        size_t data;
-        const char *says;
-    } table[] = {
-        {"", 0, "not a JSON object"},
-        {"[]", 0, "not a JSON object"},
-        {" {}", 0, "not a JSON object"},
-        {"{", 0, "header, byte"},
-        {"{}x", 0, "header, byte"},
-        {"{\"a\\u0000b\":{}}", 0, "header, byte"},
-        {"{\"\xff\":{}}", 0, "header, byte"},
-        {"{" A_F32("0,8") "," A_F32("0,8") "}", 8, "duplicate"},
-        {"{\"a\":[]}", 0, "a is not described by an object"},
-        {"{\"a\":null}", 0, "a is not described by an object"},
-        {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
-        {"{\"__metadata__\":{\"k\":1}}", 0, "__metadata__: k is not a text"},
-        {"{\"a\":{}}", 0, "a has no dtype; a has no shape; a has no data_offsets"},
-        {"{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "unknown type F33"},
-        {"{\"a\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "no dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", 8, "no shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8, "not a size"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, "not a size"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1,-2],\"data_offsets\":[0,8]}}", 8, "not a size"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,2],\"data_offsets\":[0,8]}}", 8,
-         "5 dimensions"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
-         "more elements than can be counted"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0,
-         "4611686018427387904 elements of 32 bits"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,0]}}", 0,
-         "header, byte"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
-         "a has 8 bytes, its shape and type F32 make 3 elements of 32 bits"},
-        {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,1]}}", 1,
-         "3 elements of 4 bits"},
-        {"{" A_F32("0,16") "}", 8, "lies at 0 to 16, the file has 8 bytes"},
-        {"{" A_F32("8,0") "}", 8, "lies at 8 to 0"},
-        {"{" A_F32("-8,0") "}", 8, "lies at -8 to 0"},
-        {"{" A_F32("0") "}", 8, "no data_offsets"},
-        {"{" A_F32("0,8,8") "}", 8, "no data_offsets"},
-        {"{" A_F32("0,8.0") "}", 8, "no data_offsets"},
-        {"{" A_F32("9223372036854775800,9223372036854775807") "}", 8,
-         "lies at 9223372036854775800"},
-        {"{" A_F32("0,8") "}", 9, "1 bytes after the last tensor"},
-        {"{" A_F32("4,12") "}", 12, "4 bytes before a belong to no tensor"},
-        {"{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}," A_F32("0,8") "}", 8,
-         "b overlaps a"},
-        {"{\"b\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}," A_F32("0,8") "}", 8,
-         "overlaps"},
-        {"{\"a\\u001b[2J\":{}}", 0, "a?[2J has no dtype"},
-    };
-    for (size_t i = 0; i < COUNT(table); i++) {
+    for (size_t i = 0; i < COUNT(hostile); i++) {
         err e = {0};
         size_t size, tensors;
-        uint8_t *bytes = image(table[i].header, table[i].data, &size);
+        uint8_t *bytes = image(hostile[i].header, hostile[i].data, &size);
         assert_int_equal(read_image(bytes, size, &tensors, &e), ERR_INVALID);
-        if (!strstr(e.text, table[i].says) || strncmp(e.text, "FILE: ", 6) != 0)
-            fail_msg("%s: \"%s\" does not say \"%s\"", table[i].header, e.text, table[i].says);
+        if (!strstr(e.text, hostile[i].says) || strncmp(e.text, "FILE: ", 6) != 0)
+            fail_msg("%s: \"%s\" does not say \"%s\"", hostile[i].header, e.text, hostile[i].says);
         free(bytes);
     }
 }

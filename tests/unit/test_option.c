@@ -147,69 +147,70 @@ static void bytes_have_units(void **state)
 }
 
 /* Each line is refused; the message says what was found and what is allowed. */
+static const struct {
+    const char *line, *found, *expected;
+} refused[] = {
+    {"--stepz|4", "--stepz", "the nearest is --steps"},
+    {"--stepz=4", "--stepz", "the nearest is --steps"},
+    {"--step", "--step", "the nearest is --steps"},
+    {"--hepl", "--hepl", "the nearest is --help"},
+    {"--help=yes", "--help", "unknown option"},
+    {"--STEPS|4", "--STEPS", "the nearest is --steps"},
+    {"--=4", "--", "unknown option"},
+    {"---steps|4", "---steps", "unknown option"},
+    {"-steps|4", "\"-steps\"", "options start with --"},
+    {"-x", "\"-x\"", "--help"},
+    {"--steps", "--steps has no value", "a whole number"},
+    {"--prompt|--steps|4", "--prompt has no value", "after '='"},
+    {"--prompt|--", "--prompt has no value", "after '='"},
+    {"--steps|", "--steps is \"\"", "a whole number, 1 to 150"},
+    {"--steps=", "--steps is \"\"", "a whole number, 1 to 150"},
+    {"--steps|0", "\"0\"", "1 to 150"},
+    {"--steps|151", "\"151\"", "1 to 150"},
+    {"--steps|4x", "\"4x\"", "a whole number"},
+    {"--steps|4.0", "\"4.0\"", "a whole number"},
+    {"--steps| 4", "\" 4\"", "a whole number"},
+    {"--steps|0x10", "\"0x10\"", "a whole number"},
+    {"--steps|99999999999999999999", "\"99999999999999999999\"", "1 to 150"},
+    {"--seed|-2", "\"-2\"", "at least -1"},
+    {"--seed|9223372036854775808", "\"9223372036854775808\"", "at least -1"},
+    {"--denoising-strength|1.01", "\"1.01\"", "a number, 0 to 1"},
+    {"--denoising-strength|-0.1", "\"-0.1\"", "0 to 1"},
+    {"--denoising-strength|nan", "\"nan\"", "0 to 1"},
+    {"--denoising-strength|0,5", "\"0,5\"", "0 to 1"},
+    {"--scale|inf", "\"inf\"", "a number"},
+    {"--scale|1e999", "\"1e999\"", "a number"},
+    {"--memory-budget|1048575", "\"1048575\"", "1M to 1T"},
+    {"--memory-budget|2T", "\"2T\"", "1M to 1T"},
+    {"--memory-budget|8388608T", "\"8388608T\"", "1M to 1T"}, /* 2^63 */
+    {"--memory-budget|9999999999T", "\"9999999999T\"", "1M to 1T"},
+    {"--memory-budget|-5M", "\"-5M\"", "1M to 1T"},
+    {"--memory-budget|1.5", "\"1.5\"", "1M to 1T"},
+    {"--memory-budget|5 M", "\"5 M\"", "1M to 1T"},
+    {"--memory-budget|5Mi", "\"5Mi\"", "1M to 1T"},
+    {"--memory-budget|M", "\"M\"", "1M to 1T"},
+    {"--memory-budget|5X", "\"5X\"", "1M to 1T"},
+    {"--memory-budget|1e3M", "\"1e3M\"", "1M to 1T"},
+    {"--memory-budget|0x10M", "\"0x10M\"", "1M to 1T"},
+    {"--rng|gpu", "\"gpu\"", "one of nv, cpu"},
+    {"--rng|", "\"\"", "one of nv, cpu"},
+    {"--fix-steps=1", "--fix-steps is \"1\"", "expected nothing"},
+    {"a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q", "more than 16", "operands"},
+    {"--|a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q", "more than 16", "operands"},
+    {"--steps|\x1b[2J", "?[2J", "a whole number"},
+};
+
 static void hostile_lines(void **state)
 {
     (void)state;
-    static const struct {
-        const char *line, *found, *expected;
-    } rows[] = {
-        {"--stepz|4", "--stepz", "the nearest is --steps"},
-        {"--stepz=4", "--stepz", "the nearest is --steps"},
-        {"--step", "--step", "the nearest is --steps"},
-        {"--hepl", "--hepl", "the nearest is --help"},
-        {"--help=yes", "--help", "unknown option"},
-        {"--STEPS|4", "--STEPS", "the nearest is --steps"},
-        {"--=4", "--", "unknown option"},
-        {"---steps|4", "---steps", "unknown option"},
-        {"-steps|4", "\"-steps\"", "options start with --"},
-        {"-x", "\"-x\"", "--help"},
-        {"--steps", "--steps has no value", "a whole number"},
-        {"--prompt|--steps|4", "--prompt has no value", "after '='"},
-        {"--prompt|--", "--prompt has no value", "after '='"},
-        {"--steps|", "--steps is \"\"", "a whole number, 1 to 150"},
-        {"--steps=", "--steps is \"\"", "a whole number, 1 to 150"},
-        {"--steps|0", "\"0\"", "1 to 150"},
-        {"--steps|151", "\"151\"", "1 to 150"},
-        {"--steps|4x", "\"4x\"", "a whole number"},
-        {"--steps|4.0", "\"4.0\"", "a whole number"},
-        {"--steps| 4", "\" 4\"", "a whole number"},
-        {"--steps|0x10", "\"0x10\"", "a whole number"},
-        {"--steps|99999999999999999999", "\"99999999999999999999\"", "1 to 150"},
-        {"--seed|-2", "\"-2\"", "at least -1"},
-        {"--seed|9223372036854775808", "\"9223372036854775808\"", "at least -1"},
-        {"--denoising-strength|1.01", "\"1.01\"", "a number, 0 to 1"},
-        {"--denoising-strength|-0.1", "\"-0.1\"", "0 to 1"},
-        {"--denoising-strength|nan", "\"nan\"", "0 to 1"},
-        {"--denoising-strength|0,5", "\"0,5\"", "0 to 1"},
-        {"--scale|inf", "\"inf\"", "a number"},
-        {"--scale|1e999", "\"1e999\"", "a number"},
-        {"--memory-budget|1048575", "\"1048575\"", "1M to 1T"},
-        {"--memory-budget|2T", "\"2T\"", "1M to 1T"},
-        {"--memory-budget|8388608T", "\"8388608T\"", "1M to 1T"}, /* 2^63 */
-        {"--memory-budget|9999999999T", "\"9999999999T\"", "1M to 1T"},
-        {"--memory-budget|-5M", "\"-5M\"", "1M to 1T"},
-        {"--memory-budget|1.5", "\"1.5\"", "1M to 1T"},
-        {"--memory-budget|5 M", "\"5 M\"", "1M to 1T"},
-        {"--memory-budget|5Mi", "\"5Mi\"", "1M to 1T"},
-        {"--memory-budget|M", "\"M\"", "1M to 1T"},
-        {"--memory-budget|5X", "\"5X\"", "1M to 1T"},
-        {"--memory-budget|1e3M", "\"1e3M\"", "1M to 1T"},
-        {"--memory-budget|0x10M", "\"0x10M\"", "1M to 1T"},
-        {"--rng|gpu", "\"gpu\"", "one of nv, cpu"},
-        {"--rng|", "\"\"", "one of nv, cpu"},
-        {"--fix-steps=1", "--fix-steps is \"1\"", "expected nothing"},
-        {"a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q", "more than 16", "operands"},
-        {"--|a|b|c|d|e|f|g|h|i|j|k|l|m|n|o|p|q", "more than 16", "operands"},
-        {"--steps|\x1b[2J", "?[2J", "a whole number"},
-    };
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(refused); i++) {
         option_result result;
         err e;
-        int rc = parse(rows[i].line, &result, &e);
-        if (rc != ERR_INVALID || e.code != ERR_INVALID || !strstr(e.text, rows[i].found) ||
-            !strstr(e.text, rows[i].expected))
-            fail_msg("%s: rc %d, \"%s\", expected %s … %s", rows[i].line, rc, e.text, rows[i].found,
-                     rows[i].expected);
+        int rc = parse(refused[i].line, &result, &e);
+        if (rc != ERR_INVALID || e.code != ERR_INVALID || !strstr(e.text, refused[i].found) ||
+            !strstr(e.text, refused[i].expected))
+            fail_msg("%s: rc %d, \"%s\", expected %s … %s", refused[i].line, rc, e.text,
+                     refused[i].found, refused[i].expected);
     }
 }
 
