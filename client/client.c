@@ -15,6 +15,22 @@ enum { WELCOME_MS = 2000 };
 
 _Static_assert(sizeof(overpaint_id) == sizeof(job_id), "ids are the same bytes");
 
+#define SAME(name)                                                                                 \
+    _Static_assert((int)OVERPAINT_ERROR_##name == (int)ERR_##name, "the public codes are ours")
+SAME(INVALID);
+SAME(NOT_FOUND);
+SAME(IO);
+SAME(NO_MEMORY);
+SAME(TOO_LARGE);
+SAME(BUSY);
+SAME(TIMEOUT);
+SAME(CANCELLED);
+SAME(CONFLICT);
+SAME(DEVICE);
+SAME(PROTOCOL);
+SAME(LOST);
+#undef SAME
+
 static job_id inner_id(const overpaint_id *id)
 {
     job_id to;
@@ -25,6 +41,8 @@ static job_id inner_id(const overpaint_id *id)
 /* The error of a new call: none, or why no call can work. */
 static int begin(overpaint *o)
 {
+    if (!o)
+        return ERR_NO_MEMORY;
     o->error = o->broken;
     return o->error.code;
 }
@@ -94,6 +112,11 @@ int overpaint_error_code(const overpaint *o)
     return o ? o->error.code : ERR_NO_MEMORY;
 }
 
+unsigned overpaint_retry_after_ms(const overpaint *o)
+{
+    return o && o->error.code == ERR_BUSY ? o->asked.retry_after_ms : 0;
+}
+
 const char *overpaint_code_name(int code)
 {
     return err_name((err_code)code);
@@ -106,6 +129,8 @@ bool overpaint_connected(const overpaint *o)
 
 void overpaint_set_progress(overpaint *o, overpaint_on_progress *callback, void *arg)
 {
+    if (!o)
+        return;
     o->on_progress = callback;
     o->progress_arg = arg;
 }
@@ -151,7 +176,9 @@ static int submit(overpaint *o, job *j, err *e)
 int overpaint_submit(overpaint *o, const overpaint_job *d, overpaint_id *id)
 {
     if (begin(o))
-        return o->error.code;
+        return overpaint_error_code(o);
+    if (!d)
+        return err_set(&o->error, ERR_NO_MEMORY, "no memory for a job");
     if (d->broken.code)
         return err_set(&o->error, d->broken.code, "%s", d->broken.text);
     job j = d->job; /* borrows texts and pictures */
@@ -203,7 +230,7 @@ static int not_yet(overpaint *o, const job_entry *j)
 int overpaint_wait(overpaint *o, const overpaint_id *id, int timeout_ms)
 {
     if (begin(o))
-        return o->error.code;
+        return overpaint_error_code(o);
     const job_id inner = inner_id(id);
     job_entry *j = follow(o, &inner);
     const int64_t start = clock_ms();
@@ -227,7 +254,7 @@ int overpaint_wait(overpaint *o, const overpaint_id *id, int timeout_ms)
 int overpaint_poll(overpaint *o, int timeout_ms)
 {
     if (begin(o))
-        return o->error.code;
+        return overpaint_error_code(o);
     handle_step(o, timeout_ms < 0 ? CONNECTION_BEAT_MS : timeout_ms);
     return begin(o);
 }
@@ -235,7 +262,7 @@ int overpaint_poll(overpaint *o, int timeout_ms)
 int overpaint_fetch(overpaint *o, const overpaint_id *id)
 {
     if (begin(o))
-        return o->error.code;
+        return overpaint_error_code(o);
     const job_id inner = inner_id(id);
     const bool known = jobs_find(&o->jobs, &inner);
     job_entry *j = follow(o, &inner);
@@ -263,7 +290,7 @@ int overpaint_fetch(overpaint *o, const overpaint_id *id)
 int overpaint_cancel(overpaint *o, const overpaint_id *id)
 {
     if (begin(o))
-        return o->error.code;
+        return overpaint_error_code(o);
     const job_id inner = inner_id(id);
     char text[JOB_ID_TEXT];
     wire_header h = connection_header(OVERPAINT__HEADER__BODY_CANCEL, 0);
@@ -298,8 +325,8 @@ const char *overpaint_status_json(overpaint *o, const overpaint_id *id)
 void overpaint_forget(overpaint *o, const overpaint_id *id)
 {
     const job_id inner = inner_id(id);
-    const job_entry *j = jobs_find(&o->jobs, &inner);
-    if (!j || begin(o))
+    const job_entry *j = begin(o) ? NULL : jobs_find(&o->jobs, &inner);
+    if (!j)
         return;
     wire_header h = connection_header(OVERPAINT__HEADER__BODY_ACK, 0);
     Overpaint__Ack ack = OVERPAINT__ACK__INIT;

@@ -32,6 +32,8 @@ void overpaint_job_free(overpaint_job **d)
 
 int overpaint_job_set(overpaint_job *d, const char *name, const char *value)
 {
+    if (!d)
+        return ERR_NO_MEMORY;
     d->error = (err){0};
     if (!name || !value)
         return err_set(&d->error, ERR_INVALID, "overpaint_job_set: a name and a value are needed");
@@ -51,6 +53,8 @@ int overpaint_job_add_file(overpaint_job *d, const char *path)
 {
     unsigned char *bytes;
     size_t size;
+    if (!d)
+        return ERR_NO_MEMORY;
     d->error = (err){0};
     int rc = file_read(path, JOB_INPUT_BYTES_MAX, &bytes, &size, &d->error);
     return rc ? rc : add_picture(d, bytes, size);
@@ -58,6 +62,8 @@ int overpaint_job_add_file(overpaint_job *d, const char *path)
 
 int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
 {
+    if (!d)
+        return ERR_NO_MEMORY;
     d->error = (err){0};
     if (size > JOB_INPUT_BYTES_MAX)
         return err_set(&d->error, ERR_TOO_LARGE, "a picture of %zu bytes, expected at most %d",
@@ -72,6 +78,8 @@ int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
 
 int overpaint_job_check(overpaint_job *d)
 {
+    if (!d)
+        return ERR_NO_MEMORY;
     job j = d->job; /* borrows texts and pictures */
     if (!d->has_id)
         job_id_new(&j.id);
@@ -82,11 +90,13 @@ int overpaint_job_check(overpaint_job *d)
 
 const char *overpaint_job_error(const overpaint_job *d)
 {
-    return d->error.text;
+    return d ? d->error.text : "no memory for a job";
 }
 
 void overpaint_job_use_id(overpaint_job *d, const overpaint_id *id)
 {
+    if (!d)
+        return;
     memcpy(d->job.id.byte, id->byte, sizeof d->job.id.byte);
     d->has_id = true;
 }

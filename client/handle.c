@@ -170,6 +170,7 @@ static bool on_rejected(overpaint *o, wire_message *m)
         return false;
     if (is_answer(o, m)) {
         o->asked.error = why;
+        o->asked.retry_after_ms = r->retry_after_ms;
         if (why.code == ERR_BUSY && r->retry_after_ms)
             err_add(&o->asked.error, ERR_BUSY, "try again in %.1f s", r->retry_after_ms / 1000.0);
     } else if (!j->ended && m->header->request == j->request) {

@@ -11,8 +11,9 @@ typedef struct {
     uint64_t request; /* 0: none */
     bool answered;
     err error;
-    overpaint_state state; /* CANCELLED's */
-    bool one_job;          /* STATUS of a job, not of the service */
+    overpaint_state state;   /* CANCELLED's */
+    uint32_t retry_after_ms; /* REJECTED's */
+    bool one_job;            /* STATUS of a job, not of the service */
 } question;
 
 struct overpaint {

@@ -12,6 +12,8 @@
 static job_entry *finished(overpaint *o, const overpaint_id *id, int64_t index)
 {
     job_id inner;
+    if (!o)
+        return NULL;
     memcpy(inner.byte, id->byte, sizeof inner.byte);
     job_entry *j = jobs_find(&o->jobs, &inner);
     o->error = (err){0};
@@ -78,7 +80,7 @@ int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index, const c
 {
     size_t size;
     const unsigned char *bytes = overpaint_picture(o, id, index, &size);
-    return bytes ? file_write(path, bytes, size, &o->error) : o->error.code;
+    return bytes ? file_write(path, bytes, size, &o->error) : overpaint_error_code(o);
 }
 
 const char *overpaint_result_json(overpaint *o, const overpaint_id *id)

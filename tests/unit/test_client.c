@@ -235,6 +235,9 @@ static void refuses_jobs_before_sending(void **state)
     assert_int_equal(overpaint_submit(o, j, &id), ERR_INVALID);
     on_fake_says(overpaint_error(o), "steps is 151");
     on_fake_says(overpaint_error(o), "0 input pictures, expected 1");
+    assert_int_equal(overpaint_job_check(j), ERR_INVALID); /* the same without a broker */
+    on_fake_says(overpaint_job_error(j), "0 input pictures, expected 1");
+    assert_int_equal(overpaint_job_check(unknown), ERR_INVALID);
     overpaint_job_set(j, "steps", "20");
     void *bytes = calloc(1, 200000);
     overpaint_job_add_bytes(j, bytes, 200000);

@@ -61,6 +61,7 @@ static void says_why_a_job_is_rejected(void **state)
         on_fake_says(overpaint_error(o), "the fake broker refuses");
         if (codes[i].expected == ERR_BUSY)
             on_fake_says(overpaint_error(o), "try again in 1.5 s");
+        assert_int_equal(overpaint_retry_after_ms(o), codes[i].expected == ERR_BUSY ? 1500 : 0);
         overpaint_close(&o);
         fake_stop(&f);
     }
