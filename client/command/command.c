@@ -43,12 +43,21 @@ static int unknown_command(const char *word)
     return EXIT_BAD;
 }
 
+/* What was printed must have arrived: with a full disk or a closed pipe the command has failed. */
+static int check_output(const command *self, int code)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return code;
+    fprintf(stderr, "overpaint %s: cannot write to standard output\n", self->name);
+    return code == EXIT_OK ? EXIT_FILE : code;
+}
+
 static int run_command(const surroundings *around, int argc, char **argv)
 {
     for (int i = 0; i < COMMANDS; i++)
         if (!strcmp(commands[i].name, argv[0])) {
             call c = {.self = &commands[i], .around = around};
-            return commands[i].run(&c, argc, argv);
+            return check_output(c.self, commands[i].run(&c, argc, argv));
         }
     return unknown_command(argv[0]);
 }

@@ -128,6 +128,16 @@ static int print_json(overpaint *o, const overpaint_id *id, const char *output)
     return EXIT_OK;
 }
 
+/* The result stays with the service until somebody has all of it. */
+static int fail_to_save(const call *c, const overpaint *o, const overpaint_id *id)
+{
+    char text[1200], id_text[37];
+    overpaint_id_text(id, id_text);
+    snprintf(text, sizeof text, "%s; `overpaint result %s --output FILE` gets the pictures again",
+             overpaint_error(o), id_text);
+    return command_fail(c, id, overpaint_error_code(o), text);
+}
+
 static int save_pictures(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
                          const follow_options *f)
 {
@@ -139,7 +149,7 @@ static int save_pictures(call *c, overpaint *o, const overpaint_id *id, progress
         if (!follow_name(f->output, i, count, path, sizeof path))
             return command_fail(c, id, ERR_INVALID, "the name of --output is too long");
         if (overpaint_save(o, id, i, path))
-            return command_fail_handle(c, id, o);
+            return fail_to_save(c, o, id);
         if (c->json)
             continue;
         puts(path);

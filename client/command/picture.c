@@ -109,20 +109,25 @@ static int set(overpaint_job *j, const char *name, const char *value, err *e)
     return rc ? err_set(e, rc, "%s", overpaint_job_error(j)) : 0;
 }
 
-/* The text of the file without the line ends after it. */
+/* The text of the file without the line ends after it and the byte order mark that some editors
+ * write before it. */
 static int set_prompt_file(overpaint_job *j, const char *path, err *e)
 {
+    static const char mark[] = "\xef\xbb\xbf";
     unsigned char *bytes;
     size_t size;
     int rc = file_read(path, PROMPT_FILE_MAX, &bytes, &size, e);
     if (rc)
         return rc;
+    const char *text = (char *)bytes;
+    if (!strncmp(text, mark, strlen(mark)))
+        text += strlen(mark);
     while (size && (bytes[size - 1] == '\n' || bytes[size - 1] == '\r'))
         bytes[--size] = 0;
     if (memchr(bytes, 0, size))
         rc = err_set(e, ERR_INVALID, "%s has a NUL byte, expected text", path);
     else
-        rc = set(j, "prompt", (char *)bytes, e);
+        rc = set(j, "prompt", text, e);
     free(bytes);
     return rc;
 }

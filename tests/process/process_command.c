@@ -225,6 +225,72 @@ static void saves_pictures(void **state)
     t->passed = true;
 }
 
+/* A result that cannot be written stays with the broker, and the message says how to get it. */
+static void keeps_what_cannot_be_saved(void **state)
+{
+    farm *t = begin(state);
+    fake_broker f;
+    fake_start(&f, finish_job, (void *)on_fake_one_picture);
+    farm_outcome p = RUN("txt2img", "--prompt", "x", "--output", "/dev/full", "--format", "png",
+                         "--endpoint", f.endpoint);
+    assert_int_equal(p.exit, EXIT_FILE);
+    on_fake_says(p.err, "`overpaint result ");
+    assert_int_equal(on_fake_seen(&f, OVERPAINT__HEADER__BODY_ACK), 0);
+    fake_stop(&f);
+    t->passed = true;
+}
+
+static void reports_a_full_disk(void **state)
+{
+    farm *t = begin(state);
+    fake_broker f;
+    process p = {0};
+    char *said;
+    assert_int_equal(symlink("/dev/full", in_folder(t, "full.out")), 0);
+    fake_start(&f, finish_job, (void *)on_fake_one_picture);
+    farm_start_command(t, &p, "full",
+                       WORDS("txt2img", "--prompt", "x", "--detach", "--endpoint", f.endpoint));
+    assert_int_equal(process_wait(&p, t->deadline), EXIT_FILE);
+    said = process_read(p.err, NULL);
+    assert_non_null(said);
+    on_fake_says(said, "standard output");
+    free(said);
+    fake_stop(&f);
+    t->passed = true;
+}
+
+static void expect_fox(fake_broker *f, wire_message *m)
+{
+    const bool submit = m->header->body_case == OVERPAINT__HEADER__BODY_SUBMIT;
+    const char *prompt = submit ? m->header->submit->job->prompt : "a fox";
+    const job_id id = fake_id(m);
+    if (strcmp(prompt, "a fox"))
+        fake_reject(f, m, &id, "invalid", 0);
+    else
+        finish_job(f, m);
+}
+
+static void reads_prompt_files(void **state)
+{
+    static const char *const contents[] = {"a fox", "a fox\n",
+                                           "\xef\xbb\xbf"
+                                           "a fox\r\n\n"};
+    farm *t = begin(state);
+    fake_broker f;
+    fake_start(&f, expect_fox, (void *)on_fake_one_picture);
+    for (size_t i = 0; i < COUNT(contents); i++) {
+        FILE *file = fopen(in_folder(t, "prompt.txt"), "wb");
+        fputs(contents[i], file);
+        fclose(file);
+        farm_outcome p = RUN("txt2img", "--prompt-file", in_folder(t, "prompt.txt"), "--output",
+                             in_folder(t, "a.png"), "--endpoint", f.endpoint);
+        assert_string_equal(strstr(p.err, "overpaint txt2img:") ? p.err : "", "");
+        assert_int_equal(p.exit, EXIT_OK);
+    }
+    fake_stop(&f);
+    t->passed = true;
+}
+
 static void prints_one_json_object(void **state)
 {
     farm *t = begin(state);
@@ -397,6 +463,9 @@ int main(void)
         farm_test(refuses_command_lines),
         farm_test(tells_trouble_by_exit_code),
         cmocka_unit_test(names_files),
+        cmocka_unit_test(keeps_what_cannot_be_saved),
+        cmocka_unit_test(reports_a_full_disk),
+        cmocka_unit_test(reads_prompt_files),
         farm_test(saves_pictures),
         farm_test(prints_one_json_object),
         farm_test(detaches_and_comes_back),
