@@ -19,9 +19,9 @@
 
 enum {
     QUEUE_ATTEMPTS = 3,
-    QUEUE_RELEASES = 16,        /* so many cost no attempt */
-    QUEUE_WAIT_MS = 2000,       /* longest wait for a better worker */
-    QUEUE_LAST_WAIT_MS = 20000, /* the same before a job's last attempt */
+    QUEUE_RELEASES = 16,         /* so many cost no attempt */
+    QUEUE_WAIT_MS = 2000,        /* longest wait for a better worker */
+    QUEUE_LAST_WAIT_MS = 600000, /* before its last attempt, for one that outlived the others */
     QUEUE_PRIORITIES = 101,
     QUEUE_WATCHERS = 4,
     QUEUE_MODELS = 1024,       /* different ones queued at the same time */

@@ -60,8 +60,18 @@ static bool anyone_lists(const queue *q, uint64_t model)
     return false;
 }
 
-/* The best free worker, or NULL; *wait: a busy one would be better. */
-static queue_worker *choose_worker(const queue *q, const queue_job *j, bool *wait)
+/* How long a busy worker is worth waiting for when a free one is there. Before its last attempt a
+ * job has most to lose: then it waits for one that has outlived the attempt before. */
+static int64_t worth_ms(const queue_job *j, int busy, int idle)
+{
+    const bool last = j->attempts == QUEUE_ATTEMPTS - 1;
+    if (busy <= idle)
+        return 0;
+    return last && (busy & ~idle & SCORE_OUTLIVED) ? QUEUE_LAST_WAIT_MS : QUEUE_WAIT_MS;
+}
+
+/* The best free worker, or NULL; *wait: how long a busy one is worth waiting for. */
+static queue_worker *choose_worker(const queue *q, const queue_job *j, int64_t *wait)
 {
     const bool must_list = anyone_lists(q, j->model);
     queue_worker *best = NULL;
@@ -79,7 +89,7 @@ static queue_worker *choose_worker(const queue *q, const queue_job *j, bool *wai
             best_free = s;
         }
     }
-    *wait = best_busy > best_free;
+    *wait = worth_ms(j, best_busy, best_free);
     return best;
 }
 
@@ -123,13 +133,10 @@ static void begin(queue *q)
     }
 }
 
-/* Until when the job waits for a better worker; before its last attempt it has most to lose. A lane
- * waits so long at a stretch, whatever comes to its front. */
-static int64_t waits_until(const queue_job *j, const queue_lane *l)
+/* Since when: a lane waits at a stretch, whatever comes to its front. */
+static int64_t waits_since(const queue_job *j, const queue_lane *l)
 {
-    const bool last = j->attempts == QUEUE_ATTEMPTS - 1;
-    const int64_t since = j->queued_ms < l->waits_since ? j->queued_ms : l->waits_since;
-    return since + (last ? QUEUE_LAST_WAIT_MS : QUEUE_WAIT_MS);
+    return j->queued_ms < l->waits_since ? j->queued_ms : l->waits_since;
 }
 
 void queue_match(queue *q, int64_t now)
@@ -141,10 +148,10 @@ void queue_match(queue *q, int64_t now)
     begin(q);
     for (queue_lane *l; credit && (l = next_lane(q));) {
         const uint32_t slot = lane_first(l);
-        const int64_t until = waits_until(&q->job[slot], l);
-        bool wait;
+        int64_t wait;
         queue_worker *w = choose_worker(q, &q->job[slot], &wait);
-        if (w && !(wait && now < until)) {
+        const int64_t until = waits_since(&q->job[slot], l) + wait;
+        if (w && now >= until) {
             l->waits_since = INT64_MAX;
             if (!lease_give(q, slot, w, now))
                 return; /* no memory: the next event tries again */
