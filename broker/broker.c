@@ -242,12 +242,12 @@ static int read_side(broker *b, peer_side side, err *e)
 
 /* ---------------------------------------------------------------- the loop */
 
-static long wait_ms(const broker *b, bool waiting)
+static long wait_ms(const broker *b)
 {
     int64_t left = queue_next_tick(b->queue) - b->now;
     if (left > IDLE_MS)
         left = IDLE_MS;
-    if (waiting && store_durable(b->store) >= b->written && left > RETRY_MS)
+    if (b->waiting && store_durable(b->store) >= b->written && left > RETRY_MS)
         left = RETRY_MS;
     return left < 0 ? 0 : (long)left;
 }
@@ -260,17 +260,28 @@ static void begin_drain(broker *b)
     log_event(LOG_INFO, "broker", "draining", "running=%u queued=%u", t.running, t.queued);
 }
 
+int broker_turn(broker *b, err *e)
+{
+    int rc = 0;
+    for (int side = 0; !rc && side < SIDES; side++)
+        rc = read_side(b, (peer_side)side, e);
+    queue_tick(b->queue, b->now);
+    deliver_actions(b);
+    b->waiting = peers_flush(b->peers, store_durable(b->store));
+    remove_lost(b);
+    return rc;
+}
+
 int broker_run(broker *b, int signals, err *e)
 {
     int64_t drain_end = INT64_MAX;
-    bool waiting = false;
     for (int rc = 0; !rc;) {
         zmq_pollitem_t items[] = {{b->socket[SIDE_CLIENT], 0, ZMQ_POLLIN, 0},
                                   {b->socket[SIDE_WORKER], 0, ZMQ_POLLIN, 0},
                                   {NULL, signals, ZMQ_POLLIN, 0},
                                   {NULL, store_descriptor(b->store), ZMQ_POLLIN, 0}};
         b->now = clock_ms();
-        if (zmq_poll(items, items[3].fd < 0 ? 3 : 4, wait_ms(b, waiting)) < 0 && errno != EINTR)
+        if (zmq_poll(items, items[3].fd < 0 ? 3 : 4, wait_ms(b)) < 0 && errno != EINTR)
             return err_set(e, ERR_IO, "waiting for messages: %s", zmq_strerror(errno));
         b->now = clock_ms();
         if (items[2].revents) {
@@ -280,14 +291,9 @@ int broker_run(broker *b, int signals, err *e)
             begin_drain(b);
             drain_end = b->now + b->options.drain_ms;
         }
-        for (int side = 0; !rc && side < SIDES; side++)
-            rc = read_side(b, (peer_side)side, e);
-        queue_tick(b->queue, b->now);
-        deliver_actions(b);
-        waiting = peers_flush(b->peers, store_durable(b->store));
-        remove_lost(b);
+        rc = broker_turn(b, e);
         if (b->draining &&
-            (b->now >= drain_end || (!waiting && !queue_get_totals(b->queue).running)))
+            (b->now >= drain_end || (!b->waiting && !queue_get_totals(b->queue).running)))
             return 0;
         if (rc)
             return rc;

@@ -24,6 +24,7 @@ struct broker {
     uint64_t epoch;
     bool local;    /* over ipc: paths mean the same on both sides */
     bool draining; /* nothing new is taken */
+    bool waiting;  /* for peers that are slow */
     char endpoint[SIDES][256];
     void *context, *socket[SIDES];
     int lock[SIDES];
@@ -36,6 +37,8 @@ struct broker {
 };
 
 /* broker.c */
+/* One round at b->now: what has arrived, what is due, what could be sent by now. */
+int broker_turn(broker *b, err *e);
 void broker_header(wire_header *h, uint64_t request);
 /* Sends header and payload (moved) to the peer once everything written so far is durable. */
 void broker_send(broker *b, peer *to, const wire_header *h, zmq_msg_t *payload, size_t count,

@@ -295,6 +295,13 @@ static void dispatch(overpaint *o)
     o->link.dropped++;
 }
 
+void handle_message(overpaint *o)
+{
+    dispatch(o);
+    if (o->in)
+        wire_message_done(o->in);
+}
+
 /* ---------------------------------------------------------------- the loop */
 
 static bool receive_one(overpaint *o)
@@ -307,9 +314,7 @@ static bool receive_one(overpaint *o)
     }
     if (!connection_receive(&o->link, o->in))
         return false;
-    dispatch(o);
-    if (o->in)
-        wire_message_done(o->in);
+    handle_message(o);
     return true;
 }
 

@@ -33,6 +33,9 @@ struct overpaint {
 /* Handles what has arrived, says what is due, and waits at most `ms` for more if nothing had. */
 void handle_step(overpaint *o, int64_t ms);
 
+/* Does what the message in o->in says; it is empty afterwards, or a job has taken it. */
+void handle_message(overpaint *o);
+
 /* Says `header` (its request number is set) with copies of the frames, again whenever the broker
  * has lost it, until it is answered: the answer's error, or ERR_TIMEOUT after 10 s. */
 int handle_ask(overpaint *o, wire_header *header, zmq_msg_t *frames, size_t count, err *e);
