@@ -162,9 +162,9 @@ static void *new_socket(void *context, int type, err *e)
     set_int(socket, ZMQ_RCVHWM, WIRE_HIGH_WATER);
     set_int(socket, ZMQ_LINGER, 0);
     set_int(socket, ZMQ_IPV6, 1);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, WIRE_HEARTBEAT_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, WIRE_LOST_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TTL, WIRE_LOST_MS);
+    /* No ZMQ_HEARTBEAT_*: in libzmq 4.3.4 its timer aborts the process when it fires for a peer
+     * that left while our receive queue was full. HELLO and HEARTBEAT messages tell who is alive.
+     */
     set_int(socket, ZMQ_HANDSHAKE_IVL, WIRE_LOST_MS);
     if (type == ZMQ_ROUTER)
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
