@@ -199,8 +199,12 @@ static void *hash_main(void *arg)
     hash_job *h = arg;
     char hex[65] = "";
     err e = {0};
-    checkpoint_hash(h->file.path, h->owner->cache[0] ? h->owner->cache : NULL, hex,
-                    &h->owner->stopping, &e);
+    model_file now = h->file;
+    int rc = checkpoint_hash(h->file.path, h->owner->cache[0] ? h->owner->cache : NULL, hex,
+                             &h->owner->stopping, &e);
+    /* The path may have come to mean another file since the model was loaded. */
+    if (!rc && (!look(&now) || !models_same(&now, &h->file)))
+        err_set(&e, ERR_NOT_FOUND, "%.300s was replaced after it was loaded", h->file.path);
     pthread_mutex_lock(&h->owner->lock);
     memcpy(h->hex, hex, sizeof hex);
     h->error = e;

@@ -114,15 +114,30 @@ static void part_done(service *s, work *w)
     send_event(s, ev);
 }
 
+/* The hash is a line of the metadata: a file that is gone by now costs that line, no picture. */
+static int model_hash(service *s, work *w, char hash[65], err *e)
+{
+    err why = {0};
+    int rc = models_hash(s->models, &w->file, &w->cancelled, hash, &why);
+    if (rc == ERR_CANCELLED)
+        return err_set(e, rc, "%s", why.text);
+    if (rc) {
+        char quoted[sizeof why.text];
+        log_event(LOG_WARN, "models", "unhashed", "text=%s",
+                  log_quote(quoted, sizeof quoted, why.text));
+        hash[0] = 0;
+    }
+    return 0;
+}
+
 static void compose(void *arg)
 {
     part *p = arg;
     work *w = p->work;
     char hash[65];
     err e = {0};
-    int rc = atomic_load(&w->cancelled)
-                 ? err_set(&e, ERR_CANCELLED, "cancelled")
-                 : models_hash(p->service->models, &w->file, &w->cancelled, hash, &e);
+    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
+                                        : model_hash(p->service, w, hash, &e);
     if (!rc)
         rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index,
                           p->picture.px ? &p->picture : &w->task.init, w->model, hash, &e);

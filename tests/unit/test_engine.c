@@ -367,6 +367,9 @@ static void schedule_type_is_the_web_uis(void **state)
                                "CFG scale: 7.0, Seed: 8, Size: 64x96, Model hash: 0123456789, "
                                "Model: m, Clip skip: 2, RNG: NV, Version: overpaint"));
         free(text);
+        assert_int_equal(task_infotext(&text, &t, &j, 3, "m", "", NULL), 0);
+        assert_non_null(strstr(text, "Size: 64x96, Model: m, "));
+        free(text);
         job_done(&j);
     }
 }

@@ -16,6 +16,7 @@
 #include "tests/support/fixture.h"
 #include "tests/support/jobs.h"
 #include "worker/model/checkpoint.h"
+#include "worker/models.h"
 
 static void assert_failed(const work *w, err_code code, const char *text)
 {
@@ -126,6 +127,37 @@ static void bad_models(void **state)
     assert_int_equal(fixture_write(&f, file_in_build(path, "shape"), NULL), 0);
     assert_fails_alone(*state, job_with_model(path), ERR_INVALID, "out.2.weight");
     unlink(path);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+}
+
+/* The file that a job has loaded is gone: the one in its place would have another hash. */
+static void hash_is_of_the_loaded_file(void **state)
+{
+    (void)state;
+    char path[1024], other[1024], hex[65];
+    const atomic_bool cancelled = false;
+    model_file loaded, now;
+    err e = {0};
+    write_text(file_in_build(path, "replaced"), "old");
+    write_text(file_in_build(other, "other"), "newer");
+    models *m = models_new(NULL, NULL, &e);
+    assert_non_null(m);
+    assert_int_equal(models_find(m, path, &loaded, &e), 0);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(models_hash(m, &loaded, &cancelled, hex, &e), ERR_NOT_FOUND);
+    assert_non_null(strstr(e.text, "was replaced"));
+    assert_int_equal(models_find(m, path, &now, NULL), 0);
+    assert_int_equal(models_hash(m, &now, &cancelled, hex, NULL), 0);
+    assert_int_equal(strlen(hex), 64);
+    unlink(path);
+    models_free(&m);
 }
 
 /* ---------------------------------------------------------------- inputs */
@@ -368,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nan_weights_are_named),
         cmocka_unit_test(bad_models),
+        cmocka_unit_test(hash_is_of_the_loaded_file),
         cmocka_unit_test(long_prompts),
         cmocka_unit_test(hostile_pictures),
         cmocka_unit_test(jobs_that_do_not_fit_the_model),

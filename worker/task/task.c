@@ -174,7 +174,8 @@ static int add_settings(infotext *text, const task *t, const job *j, int64_t see
     rc = rc ? rc : infotext_add_number(text, "CFG scale", j->cfg_scale, e);
     rc = rc ? rc : infotext_add(text, "Seed", seed_text, e);
     rc = rc ? rc : infotext_add(text, "Size", size, e);
-    rc = rc ? rc : infotext_add(text, "Model hash", short_hash, e);
+    if (!rc && *hash)
+        rc = infotext_add(text, "Model hash", short_hash, e);
     rc = rc ? rc : infotext_add(text, "Model", model, e);
     if (!rc && t->from_picture)
         rc = infotext_add_number(text, "Denoising strength", j->denoising_strength, e);

@@ -36,8 +36,9 @@ void task_done(task *t);
 /* What needs the model: size multiples of its factor, context width, chunk limit. */
 int task_fit(const task *t, const job *j, const model_config *c, err *e);
 
-/* Picture `index` of the job, as a file with metadata. `hash` is the model's SHA-256 (64 digits).
- */
+/* Picture `index` of the job, as a file with metadata. `hash` is the model's SHA-256 (64 digits),
+ * or
+ * "": unknown. */
 int task_compose(task_picture *out, const task *t, const job *j, int index, const image *picture,
                  const char *model, const char *hash, err *e);
 void task_picture_done(task_picture *p);
