@@ -13,6 +13,7 @@
 #include "broker/peers.h"
 #include "proto/log.h"
 #include "proto/option.h"
+#include "proto/standard.h"
 #include "proto/wire.h"
 
 enum { EXIT_USAGE = 2, DESCRIPTORS_WANTED = SIDES * PEERS_MAX + 64 };
@@ -98,6 +99,7 @@ int main(int argc, char **argv)
         {0}};
     option_result result;
     err e = {0};
+    standard_files_hold();
     if (option_parse(options, argc, argv, &result, &e))
         return fail(&e, EXIT_USAGE);
     if (result.help) {

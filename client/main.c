@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "client/command/command.h"
+#include "proto/standard.h"
 
 int main(int argc, char **argv)
 {
@@ -9,5 +10,6 @@ int main(int argc, char **argv)
                                  .runtime_dir = getenv("XDG_RUNTIME_DIR"),
                                  .data_home = getenv("XDG_DATA_HOME"),
                                  .home = getenv("HOME")};
+    standard_files_hold();
     return command_main(&around, argc, argv);
 }

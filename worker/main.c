@@ -10,6 +10,7 @@
 
 #include "proto/log.h"
 #include "proto/option.h"
+#include "proto/standard.h"
 #include "proto/text.h"
 #include "worker/net.h"
 #include "worker/service.h"
@@ -133,6 +134,7 @@ int main(int argc, char **argv)
         {"log-level", OPTION_CHOICE, &s.level, .fallback = "info", .choices = levels,
          .help = "least important events that are logged"},
         {0}};
+    standard_files_hold();
     if (option_parse(options, argc, argv, &result, &e) == 0 && result.help) {
         option_help(stdout, "overpaint-worker --endpoint URL [options]", options);
         return EXIT_SUCCESS;
