@@ -71,7 +71,7 @@ fuzz() {
 
 build build && run build
 if [ "${1:-}" != --quick ]; then
-    build build-asan -DOVERPAINT_SANITIZE=address && run build-asan -LE 'full|sources'
+    build build-asan -DOVERPAINT_SANITIZE=address && run build-asan -LE 'full|sources|slow'
     build build-tsan -DOVERPAINT_SANITIZE=thread && run build-tsan -L threads
     build build-fuzz -DOVERPAINT_FUZZ=ON -DCMAKE_C_COMPILER=clang && fuzz build-fuzz
 fi
