@@ -18,7 +18,7 @@
 #include "proto/job.h"
 
 enum {
-    QUEUE_ATTEMPTS = 3,
+    QUEUE_ATTEMPTS = 5,
     QUEUE_RELEASES = 16,         /* so many cost no attempt */
     QUEUE_WAIT_MS = 2000,        /* longest wait for a better worker */
     QUEUE_LAST_WAIT_MS = 600000, /* before its last attempt, for one that outlived the others */

@@ -114,7 +114,7 @@ static void test_client_that_never_reads(void **state)
 }
 
 /* ASSIGN is larger than the SUBMIT it comes from: what does not fit must be refused at once, not
- * lost on the way to a worker three times. */
+ * lost on the way to a worker again and again. */
 static void test_largest_job(void **state)
 {
     enum { TOO_LARGE = WIRE_MESSAGE_MAX - 600, LARGEST = WIRE_MESSAGE_MAX - 2048 };

@@ -256,8 +256,10 @@ static void test_attempts_and_reasons(void **state)
     const queue_job *j = play_job(q, 1);
     assert_int_equal(j->state, QUEUE_FAILED);
     assert_int_equal(j->why->code, ERR_LOST);
-    assert_string_equal(j->why->text, "attempt 1 on w: xid 13; attempt 2 on w: xid 31; attempt 3 "
-                                      "on w: handed back once too often; quarantined");
+    assert_string_equal(j->why->text,
+                        "attempt 1 on w: xid 13; attempt 2 on w: xid 31; attempt 3 on w: xid 31; "
+                        "attempt 4 on w: xid 31; attempt 5 on w: handed back once too often; "
+                        "quarantined");
     assert_int_equal(queue_get_totals(q).counts.quarantined, 1);
     play_submit(q, 2, 50, 0, 40);
     queue_fail(q, PLAY_A, play_expect_assign(q, 2, PLAY_A), ERR_INVALID, "no such model", false,
