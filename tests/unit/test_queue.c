@@ -183,22 +183,26 @@ static void test_last_attempt_waits_alone(void **state)
     play_submit(q, 2, 50, 0, 1);
     play_worker(q, 1, PLAY_CLASS_X, 0, 0, 1, 10);
     play_expect_assign(q, 2, 1);
-    queue_lost(q, 1, 15);
+    int64_t lost = 15;
+    queue_lost(q, 1, lost);
     play_expect(q, QUEUE_REQUEUED);
-    play_worker(q, 2, PLAY_CLASS_X, 0, 0, 1, 20);
-    play_expect_nothing(q); /* OLD would be better */
-    queue_tick(q, 15 + QUEUE_WAIT_MS);
-    play_expect_assign(q, 2, 2);
-    queue_lost(q, 2, 2020);
-    play_expect(q, QUEUE_REQUEUED);
-    play_submit(q, 3, 50, 0, 2030);
-    play_worker(q, PLAY_A, PLAY_CLASS_X, 0, 0, 1, 2040); /* as young as the others were */
+    for (int attempt = 2; attempt < QUEUE_ATTEMPTS; attempt++) {
+        play_worker(q, (uint64_t)attempt, PLAY_CLASS_X, 0, 0, 1, lost + 5);
+        play_expect_nothing(q); /* OLD would be better */
+        queue_tick(q, lost + QUEUE_WAIT_MS);
+        play_expect_assign(q, 2, (uint64_t)attempt);
+        lost += QUEUE_WAIT_MS + 5;
+        queue_lost(q, (uint64_t)attempt, lost);
+        play_expect(q, QUEUE_REQUEUED);
+    }
+    play_submit(q, 3, 50, 0, lost + 10);
+    play_worker(q, PLAY_A, PLAY_CLASS_X, 0, 0, 1, lost + 20); /* as young as the others were */
     play_expect_assign(q, 3, PLAY_A);
-    queue_done(q, PLAY_A, play_job(q, 3)->lease, PLAY_CLASS_X, 1, 2050);
+    queue_done(q, PLAY_A, play_job(q, 3)->lease, PLAY_CLASS_X, 1, lost + 30);
     play_expect(q, QUEUE_ENDED);
-    queue_tick(q, 2020 + QUEUE_WAIT_MS);
+    queue_tick(q, lost + QUEUE_WAIT_MS);
     play_expect_nothing(q);
-    queue_done(q, OLD, play_job(q, 1)->lease, PLAY_CLASS_X, 1, 4500);
+    queue_done(q, OLD, play_job(q, 1)->lease, PLAY_CLASS_X, 1, lost + 3000);
     play_expect(q, QUEUE_ENDED);
     play_expect_assign(q, 2, OLD);
     queue_free(&q);
