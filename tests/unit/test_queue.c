@@ -187,6 +187,9 @@ static void test_last_attempt_waits_alone(void **state)
     queue_lost(q, 1, lost);
     play_expect(q, QUEUE_REQUEUED);
     for (int attempt = 2; attempt < QUEUE_ATTEMPTS; attempt++) {
+        const uint64_t held = play_job(q, 1)->lease;
+        assert_non_null(queue_extend(q, OLD, held, lost + 1));
+        queue_beat(q, OLD, NULL, 0, false, lost + 1);
         play_worker(q, (uint64_t)attempt, PLAY_CLASS_X, 0, 0, 1, lost + 5);
         play_expect_nothing(q); /* OLD would be better */
         queue_tick(q, lost + QUEUE_WAIT_MS);
@@ -195,6 +198,9 @@ static void test_last_attempt_waits_alone(void **state)
         queue_lost(q, (uint64_t)attempt, lost);
         play_expect(q, QUEUE_REQUEUED);
     }
+    const uint64_t kept = play_job(q, 1)->lease;
+    assert_non_null(queue_extend(q, OLD, kept, lost + 1));
+    queue_beat(q, OLD, NULL, 0, false, lost + 1);
     play_submit(q, 3, 50, 0, lost + 10);
     play_worker(q, PLAY_A, PLAY_CLASS_X, 0, 0, 1, lost + 20); /* as young as the others were */
     play_expect_assign(q, 3, PLAY_A);
