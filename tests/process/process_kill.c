@@ -45,7 +45,7 @@ typedef struct {
     farm *f;
     farm_file expected[KIND_COUNT];
     entry *job;
-    int jobs, taken, attempts[4]; /* how many jobs needed so many */
+    int jobs, taken, again, most; /* jobs that ran more than once, and how often at most */
     uint64_t random;
 } stream;
 
@@ -94,7 +94,7 @@ static int attempts_of(farm *f, const overpaint_id *id)
     json_t *r = json_loads(overpaint_result_json(f->o, id), 0, NULL);
     const int n = (int)json_integer_value(json_object_get(r, "attempts"));
     json_decref(r);
-    assert_in_range(n, 1, 3);
+    assert_true(n > 0);
     return n;
 }
 
@@ -107,7 +107,9 @@ static void take_results(stream *s)
             continue;
         if (overpaint_fetch(s->f->o, &e->id))
             fail_msg("a job in the storm: %s", overpaint_error(s->f->o));
-        s->attempts[attempts_of(s->f, &e->id)]++;
+        const int attempts = attempts_of(s->f, &e->id);
+        s->again += attempts > 1;
+        s->most = attempts > s->most ? attempts : s->most;
         farm_file got = farm_result(s->f, s->f->o, &e->id);
         farm_same(&s->expected[e->kind], &got, "a job in the storm");
         farm_file_done(&got);
@@ -127,6 +129,7 @@ static void turn(stream *s, int in_flight)
 /* Nothing lost, nothing double: what the broker counted since it started. */
 static void check_counters(farm *f, long long jobs)
 {
+    print_message("%s\n", overpaint_status_json(f->o, NULL));
     assert_int_equal(farm_count(f, "accepted"), jobs);
     assert_int_equal(farm_count(f, "finished"), jobs);
     assert_int_equal(farm_count(f, "results_acknowledged"), jobs);
@@ -177,8 +180,8 @@ static void test_thirty_kills(void **state)
         kill_worker(&s);
     while (s.taken < s.jobs)
         turn(&s, 0);
-    print_message("%d jobs, %lld kills; %d ran twice, %d three times\n", s.jobs, kills,
-                  s.attempts[2], s.attempts[3]);
+    print_message("%d jobs, %lld kills; %d ran again, at most %d times\n", s.jobs, kills, s.again,
+                  s.most);
     assert_true(farm_count(f, "requeued") > 0);
     check_counters(f, s.jobs + KIND_COUNT);
     stream_close(&s);
