@@ -132,13 +132,13 @@ static void check_counters(farm *f, long long jobs)
     print_message("%s\n", overpaint_status_json(f->o, NULL));
     assert_int_equal(farm_count(f, "accepted"), jobs);
     assert_int_equal(farm_count(f, "finished"), jobs);
-    assert_int_equal(farm_count(f, "results_acknowledged"), jobs);
+    /* An ACK may be lost with a connection: then the result is kept for its time. */
+    assert_int_equal(farm_count(f, "results_acknowledged") + farm_total(f, "kept"), jobs);
     assert_int_equal(farm_count(f, "failed"), 0);
     assert_int_equal(farm_count(f, "cancelled"), 0);
     assert_int_equal(farm_count(f, "assigned"), jobs + farm_count(f, "requeued"));
     assert_int_equal(farm_total(f, "queued"), 0);
     assert_int_equal(farm_total(f, "running"), 0);
-    assert_int_equal(farm_total(f, "kept"), 0);
 }
 
 /* ---------------------------------------------------------------- the storm */
