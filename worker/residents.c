@@ -159,13 +159,27 @@ static int make_room(residents *all, const demand *want, err *e)
 
 /* ---------------------------------------------------------------- models */
 
+/* How the weights are packed depends on the model and the budget alone, so that every worker with
+ * this budget makes the same bits. A budget below the planned picture still serves smaller ones. */
+static int plan_packing(residents *all, dev_options *options, const char *path,
+                        model_plan_result *plan, err *e)
+{
+    err tight = {0};
+    int rc = model_plan(options, path, all->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, plan, &tight);
+    if (rc == ERR_NO_MEMORY) {
+        options->winograd_most = 0;
+        return model_needs(plan, options, path, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, e);
+    }
+    return rc ? err_set(e, tight.code, "%s", tight.text) : 0;
+}
+
 static resident *load(residents *all, const model_file *file, err *e)
 {
     const char *path = file->path;
     dev_options options = all->d->options;
     model_plan_result plan;
     char what[1100];
-    if (model_plan(&options, path, all->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, e))
+    if (plan_packing(all, &options, path, &plan, e))
         return NULL;
     snprintf(what, sizeof what, "model %s", path);
     if (make_room(all, &(demand){.keep = plan.weights, .what = what}, e))

@@ -13,14 +13,17 @@ ours() { build/bin/bench_step --device cpu --model "$model" --width "$width" --h
 for round in $(seq "$rounds"); do
     echo "round $round"
     "$python" bench/peers/pytorch_step.py "$model" "$width" "$height" "$threads" 1
-    ours --memory-budget 6.5G
-    ours --memory-budget 13G
+    for budget in 6.5G 13G; do
+        echo "budget $budget"
+        ours --memory-budget "$budget"
+    done
 done | tee build/compare.log | "$python" -c '
 import json, sys
-best = {}
+best, budget = {}, ""
 for line in sys.stdin:
+    if line.startswith("budget"): budget = line.split()[1]
     if not line.startswith("{"): continue
-    r = json.loads(line); who = r.get("program") or "Overpaint in %.1f GiB" % (r["memory_budget"] / 2**30)
+    r = json.loads(line); who = r.get("program") or "Overpaint in " + budget
     for key in ("text_ms", "unet_step_ms", "vae_encode_ms", "vae_decode_ms"):
         best[who, key] = min(best.get((who, key), 1e30), r[key])
 peer = next(who for who, _ in best if who.startswith("PyTorch"))

@@ -1,5 +1,6 @@
 /* overpaint info: the parameters text of a picture file, read apart. Needs no service. */
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,13 +9,26 @@
 #include "proto/infotext.h"
 #include "proto/job.h"
 
+/* A picture from elsewhere must not steer the terminal: control characters (C0 but for line ends
+ * and tabs, DEL, C1) print as '?'. */
+static void print_line(const char *key, const char *value)
+{
+    printf("%s: ", key);
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+        const bool c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f;
+        putchar((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f || c1 ? '?' : *c);
+        c += c1;
+    }
+    putchar('\n');
+}
+
 static void print_text(const infotext *t)
 {
-    printf("Prompt: %s\n", t->prompt);
+    print_line("Prompt", t->prompt ? t->prompt : "");
     if (t->negative_prompt && *t->negative_prompt)
-        printf("Negative prompt: %s\n", t->negative_prompt);
+        print_line("Negative prompt", t->negative_prompt);
     for (size_t i = 0; i < t->count; i++)
-        printf("%s: %s\n", t->entry[i].key, t->entry[i].value);
+        print_line(t->entry[i].key, t->entry[i].value);
 }
 
 static void print_json(const char *file, const char *text, const infotext *t)
