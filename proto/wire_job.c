@@ -135,11 +135,6 @@ static int unpack_text(char **field, const char *text, const wire_blob *blob, wi
     const uint8_t *bytes = wire_blob_bytes(blob, m, &size, e);
     if (!bytes)
         return ERR_PROTOCOL;
-    if (size > JOB_TEXT_MAX)
-        return err_set(e, ERR_TOO_LARGE, "prompt of %zu bytes, at most %d are allowed", size,
-                       JOB_TEXT_MAX);
-    if (memchr(bytes, 0, size))
-        return err_set(e, ERR_INVALID, "prompt contains a zero byte");
     return job_set_text(field, (const char *)bytes, size, e);
 }
 
