@@ -184,7 +184,7 @@ static int by_place(const void *a, const void *b)
 static void check_tiling(reader *r, size_t first)
 {
     size_t count = r->list->count - first;
-    checkpoint_tensor *sorted = r->list->tensor + first;
+    checkpoint_tensor *sorted = count ? r->list->tensor + first : NULL;
     const uint8_t *expected = r->data;
     if (count > 1)
         qsort(sorted, count, sizeof *sorted, by_place);
