@@ -28,6 +28,25 @@ void job_init(job *j)
         .format = FORMAT_PNG,
         .quality = 90,
         .background = {255, 255, 255},
+        .inpaint = {.blur_x = 4,
+                    .blur_y = 4,
+                    .content = CONTENT_ORIGINAL,
+                    .padding = 32,
+                    .mask_weight = 1,
+                    .soft = {.schedule_bias = 1,
+                             .preservation_strength = 0.5,
+                             .transition_contrast_boost = 4,
+                             .mask_influence = 0,
+                             .difference_threshold = 0.5,
+                             .difference_contrast = 2}},
+        .outpaint = {.method = OUTPAINT_POOR_MANS,
+                     .pixels = 128,
+                     .mask_blur = -1,
+                     .content = CONTENT_FILL,
+                     .falloff = 1,
+                     .colour_variation = 0.05},
+        .loopback = {.loops = 4, .final_strength = 0.5, .curve = LOOP_LINEAR},
+        .upscale = {.upscaler = "Lanczos", .crop = true, .tile_overlap = 64},
     };
 }
 
@@ -76,6 +95,33 @@ int job_add_input(job *j, job_picture picture, err *e)
     return 0;
 }
 
+const job_picture *job_find_input(const job *j, input_role role)
+{
+    for (size_t i = 0; i < j->inputs; i++)
+        if (j->input[i].role == role)
+            return &j->input[i];
+    return NULL;
+}
+
+static int pictures_of_task(const job *j)
+{
+    switch (j->task) {
+    case TASK_LOOPBACK: return j->n_iter == 1 ? j->loopback.loops : j->n_iter;
+    case TASK_SD_UPSCALE: return j->n_iter;
+    case TASK_UPSCALE: return 1;
+    case TASK_OUTPAINT:
+        return j->outpaint.method == OUTPAINT_POOR_MANS ? 1 : j->batch_size * j->n_iter;
+    default: return j->batch_size * j->n_iter;
+    }
+}
+
+int job_pictures(const job *j)
+{
+    const bool masked = j->task == TASK_INPAINT || job_find_input(j, INPUT_MASK);
+    const int each = masked ? 1 + j->inpaint.give_mask + j->inpaint.give_composite : 1;
+    return pictures_of_task(j) * each;
+}
+
 static int size_side(double pixels)
 {
     double side = 8 * round(pixels / 8);
@@ -116,9 +162,15 @@ void job_steps(const job *j, int *steps, int *t_enc)
 }
 
 static const char *const task_names[TASK_COUNT] = {
-    [TASK_NOOP] = "noop",       [TASK_TXT2IMG] = "txt2img",         [TASK_IMG2IMG] = "img2img",
-    [TASK_INPAINT] = "inpaint", [TASK_OUTPAINT] = "outpaint",       [TASK_LOOPBACK] = "loopback",
-    [TASK_UPSCALE] = "upscale", [TASK_INTERROGATE] = "interrogate",
+    [TASK_NOOP] = "noop",
+    [TASK_TXT2IMG] = "txt2img",
+    [TASK_IMG2IMG] = "img2img",
+    [TASK_INPAINT] = "inpaint",
+    [TASK_OUTPAINT] = "outpaint",
+    [TASK_LOOPBACK] = "loopback",
+    [TASK_UPSCALE] = "upscale",
+    [TASK_INTERROGATE] = "interrogate",
+    [TASK_SD_UPSCALE] = "sd-upscale",
 };
 
 const char *task_name(task_kind t)

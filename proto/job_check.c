@@ -1,130 +1,21 @@
-/* The one validator: see job_check in job.h. Ranges are rows of two tables; what belongs together
- * is one small function a rule. Nothing is trusted: an enum may hold any number a peer sent.
- * Messages repeat no name or path from outside; only prompt_check shows an excerpt, of checked
- * UTF-8. */
-#include "proto/job.h"
-
+/* The one validator: see job_check in job.h. Ranges are rows of tables (job_range.c), what a task
+ * asks for is job_task.c, the rest is one small function a rule. Nothing is trusted: an enum may
+ * hold any number a peer sent. Messages repeat no name or path from outside; only prompt_check
+ * shows an excerpt, of checked UTF-8. */
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/job_inside.h"
 #include "proto/prompt.h"
 #include "proto/text.h"
-
-typedef struct {
-    const char *name;
-    size_t offset, size; /* of an int32_t, an enum or an int64_t */
-    int64_t least, most;
-    bool or_zero; /* 0 is allowed too: not given */
-} whole_rule;
-
-typedef struct {
-    const char *name;
-    size_t offset;
-    double least, most;
-} real_rule;
-
-#define FIELD(field) #field, offsetof(job, field)
-#define WHOLE(field, least, most)                                                                  \
-    {                                                                                              \
-        FIELD(field), sizeof((job *)0)->field, least, most, false                                  \
-    }
-#define CHOICE(field, count) WHOLE(field, 0, (count)-1)
-#define SIDE(field)                                                                                \
-    {                                                                                              \
-        FIELD(field), sizeof((job *)0)->field, JOB_SIDE_MIN, JOB_SIDE_MAX, true                    \
-    }
-
-static const whole_rule whole_rules[] = {
-    CHOICE(task, TASK_COUNT),
-    WHOLE(priority, 0, 100),
-    WHOLE(deadline_ms, 0, JOB_DEADLINE_MAX_MS),
-    WHOLE(steps, 1, JOB_STEPS_MAX),
-    CHOICE(sampler, SAMPLER_COUNT),
-    CHOICE(scheduler, SCHEDULE_COUNT),
-    WHOLE(seed, -1, INT64_MAX),
-    SIDE(width),
-    SIDE(height),
-    CHOICE(resize, RESIZE_COUNT),
-    WHOLE(batch_size, 1, JOB_BATCH_MAX),
-    WHOLE(n_iter, 1, JOB_PICTURES_MAX),
-    WHOLE(clip_skip, 1, 12),
-    CHOICE(rng, RNG_COUNT),
-    CHOICE(format, FORMAT_COUNT),
-    WHOLE(quality, 1, 101),
-};
-
-/* CFG above 30, the web UI's limit, makes poor pictures but sense; above 1000 nobody means it. */
-static const real_rule real_rules[] = {
-    {FIELD(cfg_scale), 0, 1000},
-    {FIELD(denoising_strength), 0, 1},
-};
-
-/* What a task needs besides good fields. */
-static const struct {
-    bool supported;
-    size_t inputs;
-} task_needs[TASK_COUNT] = {
-    [TASK_NOOP] = {true, 0},
-    [TASK_TXT2IMG] = {true, 0},
-    [TASK_IMG2IMG] = {true, 1},
-};
-
-static int64_t whole_value(const job *j, const whole_rule *r)
-{
-    const char *at = (const char *)j + r->offset;
-    int32_t narrow;
-    int64_t wide;
-    assert(r->size == sizeof narrow || r->size == sizeof wide);
-    if (r->size == sizeof narrow) {
-        memcpy(&narrow, at, sizeof narrow);
-        return narrow;
-    }
-    memcpy(&wide, at, sizeof wide);
-    return wide;
-}
-
-static void check_whole(const job *j, const whole_rule *r, err *found)
-{
-    int64_t value = whole_value(j, r);
-    if ((value >= r->least && value <= r->most) || (r->or_zero && value == 0))
-        return;
-    err_add(found, ERR_INVALID, "%s is %" PRId64 ", expected %s%" PRId64 " to %" PRId64, r->name,
-            value, r->or_zero ? "0 (not given) or " : "", r->least, r->most);
-}
-
-static void check_real(const job *j, const real_rule *r, err *found)
-{
-    double value;
-    memcpy(&value, (const char *)j + r->offset, sizeof value);
-    if (!(value >= r->least && value <= r->most)) /* written so that NaN fails */
-        err_add(found, ERR_INVALID, "%s is %g, expected %g to %g", r->name, value, r->least,
-                r->most);
-}
 
 static void check_id(const job *j, err *found)
 {
     static const job_id none;
     if (job_id_equal(&j->id, &none))
         err_add(found, ERR_INVALID, "id is zero, expected 128 random bits");
-}
-
-static void check_task(const job *j, err *found)
-{
-    if ((unsigned)j->task >= TASK_COUNT)
-        return; /* check_whole said so */
-    if (!task_needs[j->task].supported)
-        err_add(found, ERR_INVALID,
-                "task %s is not supported yet, expected img2img, txt2img or noop",
-                task_name(j->task));
-    else if (j->inputs != task_needs[j->task].inputs)
-        err_add(found, ERR_INVALID, "task %s has %zu input pictures, expected %zu",
-                task_name(j->task), j->inputs, task_needs[j->task].inputs);
-    if (j->noop_engine && j->task != TASK_NOOP)
-        err_add(found, ERR_INVALID, "noop_engine is set for task %s, expected task noop",
-                task_name(j->task));
 }
 
 /* A file name or path a peer sent in a field of `size` bytes. */
@@ -157,6 +48,21 @@ static void check_name(const char *field, const char *name, size_t size, bool pa
     } else if (name[0] != '/') {
         err_add(found, ERR_INVALID, "%s is a relative path, expected an absolute one", field);
     }
+}
+
+static void check_names(const job *j, err *found)
+{
+    const struct {
+        const char *field, *name;
+        size_t size;
+    } names[] = {
+        {"model", j->model, sizeof j->model},
+        {"img2img_upscaler", j->img2img_upscaler, sizeof j->img2img_upscaler},
+        {"upscale.upscaler", j->upscale.upscaler, sizeof j->upscale.upscaler},
+        {"upscale.upscaler_2", j->upscale.upscaler_2, sizeof j->upscale.upscaler_2},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        check_name(names[i].field, names[i].name, names[i].size, j->paths_allowed, found);
 }
 
 static void check_text(const char *field, const char *text, err *found)
@@ -215,22 +121,6 @@ static void check_inputs(const job *j, err *found)
     }
 }
 
-/* Picture i of the job has seed + i, so the last one must have a seed too. */
-static void check_pictures(const job *j, err *found)
-{
-    int64_t pictures = (int64_t)j->batch_size * j->n_iter;
-    if (j->batch_size < 1 || j->n_iter < 1)
-        return; /* check_whole said so */
-    if (pictures > JOB_PICTURES_MAX)
-        err_add(found, ERR_INVALID,
-                "batch_size x n_iter is %" PRId64 " pictures, expected at most %d", pictures,
-                JOB_PICTURES_MAX);
-    else if (j->seed > INT64_MAX - (pictures - 1))
-        err_add(found, ERR_INVALID,
-                "seed is %" PRId64 ", expected at most %" PRId64 " for %" PRId64 " pictures",
-                j->seed, INT64_MAX - (pictures - 1), pictures);
-}
-
 static void check_strength(const job *j, err *found)
 {
     double strength = j->denoising_strength, least = (double)j->steps / JOB_SCHEDULE_MAX;
@@ -261,35 +151,21 @@ static void check_metadata(const job *j, err *found)
                 size, JPEG_TEXT_MAX);
 }
 
-static void resolve_size(job *j)
-{
-    if (j->task != TASK_TXT2IMG)
-        return;
-    if (!j->width)
-        j->width = JOB_SIDE;
-    if (!j->height)
-        j->height = JOB_SIDE;
-}
-
 int job_check(job *j, err *e)
 {
     err found = {0};
     check_id(j, &found);
-    for (size_t i = 0; i < sizeof whole_rules / sizeof *whole_rules; i++)
-        check_whole(j, &whole_rules[i], &found);
-    for (size_t i = 0; i < sizeof real_rules / sizeof *real_rules; i++)
-        check_real(j, &real_rules[i], &found);
-    check_task(j, &found);
-    check_name("model", j->model, sizeof j->model, j->paths_allowed, &found);
+    job_check_ranges(j, &found);
+    job_check_task(j, &found);
+    check_names(j, &found);
     check_text("prompt", j->prompt, &found);
     check_text("negative_prompt", j->negative_prompt, &found);
     check_inputs(j, &found);
-    check_pictures(j, &found);
     check_strength(j, &found);
     check_quality(j, &found);
     check_metadata(j, &found);
     if (found.code)
         return err_set(e, found.code, "%s", found.text);
-    resolve_size(j);
+    job_resolve(j);
     return 0;
 }
