@@ -26,9 +26,9 @@ static bool fits(residents *all, const batch *b, int rows, int tokens)
     return residents_fit(all, b->resident, shape_of(b, rows, tokens), 0, &ignored) == 0;
 }
 
-static bool rides_along(const batch *b, const run *r)
+static bool rides_along(const batch *b, const run *r, const seq *s)
 {
-    return r->resident == b->resident && r->h == b->h && r->w == b->w;
+    return r->resident == b->resident && s->x.dim[1] == b->h && s->x.dim[2] == b->w;
 }
 
 /* The sequence with the smallest turn among those on their way and not in this batch yet (turn <
@@ -36,15 +36,13 @@ static bool rides_along(const batch *b, const run *r)
 static seq *longest_waiting(const batch *b, run *runs, uint64_t now, run **owner)
 {
     seq *best = NULL;
-    for (run *r = runs; r; r = r->next) {
-        if (b->resident && !rides_along(b, r))
-            continue;
+    for (run *r = runs; r; r = r->next)
         for (seq *s = r->first; s; s = s->next)
-            if (s->turn < now && !seq_ended(s) && (!best || s->turn < best->turn)) {
+            if (s->turn < now && !seq_ended(s) && (!best || s->turn < best->turn) &&
+                (!b->resident || rides_along(b, r, s))) {
                 best = s;
                 *owner = r;
             }
-    }
     return best;
 }
 
@@ -87,8 +85,8 @@ bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
     for (seq *s; (s = longest_waiting(b, runs, turn, &owner));) {
         if (!b->resident) {
             b->resident = owner->resident;
-            b->h = owner->h;
-            b->w = owner->w;
+            b->h = s->x.dim[1];
+            b->w = s->x.dim[2];
         }
         if (!add(b, all, owner, s, turn))
             break;

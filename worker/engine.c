@@ -1,6 +1,6 @@
-/* The engine: see engine.h. The one idea: a loop of five lines. Take what came, drop what nobody
- * wants, admit what fits, evaluate a batch, decode what has ended; see engine_state.h for where
- * each of them is. */
+/* The engine: see engine.h. The one idea: a loop of six lines. Take what came, drop what nobody
+ * wants, admit what fits, begin pictures, evaluate a batch, decode what has ended; see
+ * engine_state.h for where each of them is. */
 #include "worker/engine_state.h"
 
 #include <assert.h>
@@ -72,19 +72,45 @@ void engine_idle(engine *en)
 
 /* ---------------------------------------------------------------- the loop */
 
-/* Moves the inbox to the waiting list; sleeps while there is nothing to do. false: stop. */
+static void read_note(engine *en, engine_note *note)
+{
+    run *r = en->runs;
+    while (r && r->work != note->work)
+        r = r->next;
+    if (r && note->taken)
+        run_scene_taken(r, note->scene);
+    else if (r)
+        run_scene_made(r, note->scene, &note->input);
+    scene_input_done(&note->input);
+    free(note);
+}
+
+static void read_notes(engine *en, engine_note *first)
+{
+    for (engine_note *next; first; first = next) {
+        next = first->next;
+        read_note(en, first);
+    }
+}
+
+/* Takes what came: notes, then works into the waiting list; sleeps while there is nothing to do.
+ * false: stop. */
 static bool take_inbox(engine *en)
 {
     pthread_mutex_lock(&en->lock);
-    while (!en->stopping && !en->inbox && !en->woken && !en->waiting && !en->runs) {
+    while (!en->stopping && !en->inbox && !en->notes && !en->woken && !en->progress) {
         en->status.rows = 0;
         pthread_cond_wait(&en->wake, &en->lock);
     }
+    engine_note *notes = en->notes;
+    en->notes = NULL;
+    en->notes_end = &en->notes;
     while (en->inbox)
         engine_append(&en->waiting, take_first(&en->inbox));
     en->woken = false;
     bool go_on = !en->stopping;
     pthread_mutex_unlock(&en->lock);
+    read_notes(en, notes);
     return go_on;
 }
 
@@ -101,10 +127,11 @@ static void *engine_main(void *arg)
 {
     engine *en = arg;
     while (take_inbox(en)) {
-        engine_drop_cancelled(en);
-        engine_admit(en);
-        engine_step(en);
-        engine_decode(en);
+        en->progress = engine_drop_cancelled(en);
+        en->progress |= engine_admit(en);
+        en->progress |= engine_begin(en);
+        en->progress |= engine_step(en);
+        en->progress |= engine_decode(en);
     }
     cancel_all(en);
     residents_done(&en->held);
@@ -144,6 +171,7 @@ engine *engine_new(const engine_options *o, err *e)
     en->options = *o;
     pthread_mutex_init(&en->lock, NULL);
     pthread_cond_init(&en->wake, NULL);
+    en->notes_end = &en->notes;
     if (!open_devices(en, e)) {
         en->running = !pthread_create(&en->thread, NULL, engine_main, en);
         if (!en->running)
@@ -175,6 +203,9 @@ void engine_stop(engine *en)
     en->running = false;
     while (en->inbox)
         refuse(en, take_first(&en->inbox));
+    read_notes(en, en->notes); /* there are no runs any more: they are dropped */
+    en->notes = NULL;
+    en->notes_end = &en->notes;
 }
 
 void engine_free(engine **at)
@@ -201,6 +232,40 @@ void engine_submit(engine *en, work *w)
     pthread_mutex_unlock(&en->lock);
     if (late)
         refuse(en, w);
+}
+
+static int send_note(engine *en, const engine_note *from, err *e)
+{
+    engine_note *note = malloc(sizeof *note);
+    if (!note)
+        return err_set(e, ERR_NO_MEMORY, "no memory to go on with the job");
+    *note = *from;
+    pthread_mutex_lock(&en->lock);
+    const bool late = en->stopping;
+    if (!late) {
+        *en->notes_end = note;
+        en->notes_end = &note->next;
+    }
+    pthread_cond_signal(&en->wake);
+    pthread_mutex_unlock(&en->lock);
+    if (late) {
+        scene_input_done(&note->input);
+        free(note);
+    }
+    return 0;
+}
+
+int engine_scene_made(engine *en, const work *w, int scene, scene_input *input, err *e)
+{
+    int rc = send_note(en, &(engine_note){.work = w, .scene = scene, .input = *input}, e);
+    if (!rc)
+        *input = (scene_input){0};
+    return rc;
+}
+
+int engine_scene_taken(engine *en, const work *w, int scene, err *e)
+{
+    return send_note(en, &(engine_note){.work = w, .scene = scene, .taken = true}, e);
 }
 
 void engine_wake(engine *en)

@@ -20,8 +20,10 @@ typedef struct {
     void (*started)(void *arg, work *w);
     /* `preview` (or NULL) is taken over. */
     void (*progress)(void *arg, work *w, const work_progress *p, image *preview);
-    /* To be composed: `picture` is taken over; without pixels: the prepared input as it is. */
-    void (*picture)(void *arg, work *w, int index, image *picture);
+    /* The task is to make the input of a scene (engine_scene_made), or to take picture `number` of
+     * it (taken over; engine_scene_taken). When that fails the work is cancelled. */
+    void (*scene)(void *arg, work *w, int scene);
+    void (*picture)(void *arg, work *w, int scene, int number, image *picture);
     /* The engine lets go: every picture was handed out, or `e` says why not (else NULL). `lost`:
      * the device will not work any more. */
     void (*finished)(void *arg, work *w, const err *e, bool lost);
@@ -44,6 +46,11 @@ void engine_free(engine **en); /* stopped, and nobody will submit any more */
 /* Hands a prepared work over. Never fails: what cannot run comes back by `finished` with its error.
  */
 void engine_submit(engine *en, work *w);
+
+/* What events.scene and events.picture asked for is done; `input` is taken over. Nothing happens
+ * when the work is no longer inside. ERR_NO_MEMORY. */
+int engine_scene_made(engine *en, const work *w, int scene, scene_input *input, err *e);
+int engine_scene_taken(engine *en, const work *w, int scene, err *e);
 
 /* Makes the engine look at `cancelled` flags soon. */
 void engine_wake(engine *en);

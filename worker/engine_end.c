@@ -24,8 +24,9 @@ void engine_end(engine *en, run *r, const err *e)
     events->finished(events->arg, w, e, en->held.broken);
 }
 
-void engine_drop_cancelled(engine *en)
+bool engine_drop_cancelled(engine *en)
 {
+    bool any = false;
     const engine_events *events = &en->options.events;
     err e = {0};
     err_set(&e, ERR_CANCELLED, "cancelled");
@@ -37,31 +38,28 @@ void engine_drop_cancelled(engine *en)
         }
         *at = w->next;
         en->blocked = false;
+        any = true;
         events->finished(events->arg, w, &e, false);
     }
     for (run *r = en->runs, *next; r; r = next) {
         next = r->next;
-        if (atomic_load(&r->work->cancelled))
+        if (atomic_load(&r->work->cancelled)) {
             engine_end(en, r, &e);
+            any = true;
+        }
     }
+    return any;
 }
 
 /* ---------------------------------------------------------------- pictures out */
 
-static void hand_out(engine *en, run *r, int index, image *picture)
+void engine_hand_out(engine *en, run *r, int scene, int number, image *picture)
 {
-    r->handed_out++;
     atomic_fetch_add(&r->work->open_parts, 1);
-    en->options.events.picture(en->options.events.arg, r->work, index, picture);
-}
-
-void engine_finish_at_once(engine *en, run *r)
-{
-    while (!run_complete(r)) {
-        image input = {0};
-        hand_out(en, r, r->handed_out, &input);
-    }
-    engine_end(en, r, NULL);
+    en->options.events.picture(en->options.events.arg, r->work, scene, number, picture);
+    run_handed_out(&en->held, r, scene);
+    if (run_complete(r))
+        engine_end(en, r, NULL);
 }
 
 /* The ended sequence that was served longest ago; NULL: none has ended. */
@@ -77,20 +75,21 @@ static seq *longest_ended(const engine *en, run **owner)
     return best;
 }
 
-void engine_decode(engine *en)
+bool engine_decode(engine *en)
 {
     err e = {0};
     image picture = {0};
     run *r = NULL;
     seq *s = longest_ended(en, &r);
     if (!s)
-        return;
-    const int index = s->picture;
+        return false;
+    const int scene = s->scene, number = s->picture;
     engine_busy(en, r, NULL, r->costs.decode.flops, ENGINE_STEP_MS);
     int rc = run_decode(&en->held, r, s, &picture, &e);
     engine_idle(en);
-    if (!rc)
-        hand_out(en, r, index, &picture);
-    if (rc || run_complete(r))
-        engine_end(en, r, rc ? &e : NULL);
+    if (rc)
+        engine_end(en, r, &e);
+    else
+        engine_hand_out(en, r, scene, number, &picture);
+    return true;
 }

@@ -7,6 +7,17 @@
 #include "worker/batch.h"
 #include "worker/engine.h"
 
+/* What the crew did for a work. It may come when the work is no longer inside, or even freed: then
+ * no run has it, and the note is dropped. Notes are read before new works become runs, so a new
+ * work at an old one's address is never taken for it. */
+typedef struct engine_note {
+    struct engine_note *next;
+    const work *work;
+    int scene;
+    bool taken; /* a picture of it; else its input was made: */
+    scene_input input;
+} engine_note;
+
 struct engine {
     pthread_t thread;
     bool running;
@@ -16,6 +27,7 @@ struct engine {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     work *inbox;
+    engine_note *notes, **notes_end;
     bool woken, stopping;
     engine_status status;
 
@@ -23,11 +35,14 @@ struct engine {
     residents held;
     work *waiting;      /* in order of arrival */
     bool blocked;       /* the first of them waits until a run has ended */
+    bool progress;      /* the last turn of the loop did something: the next may, too */
     run *runs;          /* in order of admission */
     uint64_t turn;      /* counts batches */
     const batch *now;   /* the batch being evaluated */
     const run *now_run; /* or the run being admitted or decoded */
 };
+
+/* Each part of the loop below says whether it did something. */
 
 /* --- engine.c -----------------------------------------------------------------------------------
  */
@@ -50,24 +65,33 @@ enum {
 
 /* `e`: NULL, or why it failed. Frees the run. */
 void engine_end(engine *en, run *r, const err *e);
-void engine_drop_cancelled(engine *en);
+bool engine_drop_cancelled(engine *en);
 
-/* Hands out what needs no device: every picture of an untouched input; none of a noop. */
-void engine_finish_at_once(engine *en, run *r);
+/* Gives picture `number` of a scene (taken over) to the crew; ends the run with its last one. */
+void engine_hand_out(engine *en, run *r, int scene, int number, image *picture);
 
 /* Decodes the picture that has waited for longest, if any: one, so that others step in between. */
-void engine_decode(engine *en);
+bool engine_decode(engine *en);
 
 /* --- engine_admit.c -----------------------------------------------------------------------------
  */
 
-/* Takes in waiting works while there is room, and lets runs begin their pictures. */
-void engine_admit(engine *en);
+/* Takes in waiting works while there is room. */
+bool engine_admit(engine *en);
+
+/* --- engine_begin.c -----------------------------------------------------------------------------
+ */
+
+/* Asks the crew for the inputs of scenes that the run will need soon. */
+void engine_ask(engine *en, run *r);
+
+/* Asks for what all runs will need soon, and lets runs begin their pictures while there is room. */
+bool engine_begin(engine *en);
 
 /* --- engine_step.c ------------------------------------------------------------------------------
  */
 
 /* Evaluates one batch, if a sequence is on its way, and says how far its runs are. */
-void engine_step(engine *en);
+bool engine_step(engine *en);
 
 #endif

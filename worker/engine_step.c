@@ -17,7 +17,7 @@ static void show_rows(engine *en, const batch *b)
     for (int i = 0; i < b->rows; i++) {
         const seq *q = b->at[i].seq;
         s->row[i] = (engine_row){.id = b->at[i].run->work->job.id,
-                                 .picture = q->picture,
+                                 .picture = run_picture(b->at[i].run, q),
                                  .sampler = q->sampler.kind,
                                  .step = q->sampler.step,
                                  .steps = q->sampler.steps};
@@ -110,7 +110,7 @@ static bool preview_of(engine *en, run *r, image *out)
     if (!s || !tensor_given(s->denoised) || !sampler_evaluations_done(&s->sampler) ||
         now - r->preview_ms < PREVIEW_EVERY_MS)
         return false;
-    if (image_new(out, (int)r->w, (int)r->h, 3, &ignored))
+    if (image_new(out, (int)s->x.dim[2], (int)s->x.dim[1], 3, &ignored))
         return false;
     r->preview_ms = now;
     size_t mark = dev_mark(d);
@@ -138,11 +138,12 @@ static void report_progress(engine *en)
     }
 }
 
-void engine_step(engine *en)
+bool engine_step(engine *en)
 {
     batch b;
     if (!batch_pick(&b, &en->held, en->runs, ++en->turn))
-        return;
+        return false;
     run_batch(en, &b);
     report_progress(en);
+    return true;
 }

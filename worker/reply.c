@@ -22,8 +22,8 @@ static void free_bytes(void *bytes, void *unused)
 static size_t total_bytes(const work *w)
 {
     size_t total = 0;
-    for (int i = 0; i < w->task.pictures; i++)
-        total += w->picture[i].size;
+    for (int i = 0; i < w->task.results; i++)
+        total += w->task.result[i].size;
     return total;
 }
 
@@ -38,8 +38,8 @@ static void take_pictures(reply *r, work *w)
         return;
     }
     r->media = media[w->job.format];
-    for (int i = 0; i < w->task.pictures; i++) {
-        task_picture *from = &w->picture[i];
+    for (int i = 0; i < w->task.results; i++) {
+        task_picture *from = &w->task.result[i];
         reply_picture *to = &r->picture[i];
         if (zmq_msg_init_data(&to->frame, from->bytes, from->size, free_bytes, NULL)) {
             err_set(&r->error, ERR_NO_MEMORY, "no memory for a message of %zu bytes", from->size);

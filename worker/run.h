@@ -1,5 +1,5 @@
-/* run: a work inside the engine: its model, its conditioning, its sequences. The engine's thread
- * alone touches it. */
+/* run: a work inside the engine: its model, its conditioning, its scenes and their sequences. The
+ * engine's thread alone touches it. */
 #ifndef WORKER_RUN_H
 #define WORKER_RUN_H
 
@@ -8,22 +8,40 @@
 #include "worker/seq.h"
 #include "worker/work.h"
 
+typedef enum {
+    RUN_SCENE_WAITING, /* for the scene it comes after, or for its turn */
+    RUN_SCENE_ASKED,   /* the crew makes its input */
+    RUN_SCENE_READY,   /* its pictures can begin */
+} run_scene_state;
+
+typedef struct {
+    run_scene_state state;
+    bool encoded;           /* `input` went into `latent` */
+    scene_input input;      /* READY, until it is encoded */
+    tensor latent;          /* the encoded init picture, kept until the last picture is out */
+    int evaluations, steps; /* of one picture */
+    int before;             /* pictures of earlier scenes */
+    int begun, out, taken;  /* pictures: started, given to the crew, taken by the task */
+} run_scene;
+
 typedef struct run {
     struct run *next;
     work *work;
     resident *resident; /* NULL for a job without a model (noop) */
-    tensor latent;      /* img2img: the encoded input, kept */
     conditioning *positive, *negative;
-    int64_t h, w;      /* latent size */
-    call_shape call;   /* of one row: a batch grows when more fits */
+    run_scene *scene;  /* one for each of the task's */
+    int asked;         /* scenes that were asked for, in their order */
+    int opened;        /* scenes before this one have begun all their pictures */
+    call_shape call;   /* of one row of the scene that takes most: a batch grows when more fits */
     model_costs costs; /* of such a call; its scratch is promised to the run */
     seq *first;        /* sequences on their way, or waiting to be decoded */
     int sequences;
-    int begun, handed_out;  /* pictures: sequences started, pictures given to the crew */
-    int evaluations, steps; /* of one picture */
-    double began;           /* clock_seconds when it was admitted */
-    int reported;           /* evaluations done when progress was last reported */
-    int64_t preview_ms;     /* time of the last preview */
+    int to_hand_out; /* pictures of all scenes that were not given to the crew yet */
+    int evaluations, evaluations_over; /* of all pictures; of those handed out */
+    int steps, steps_over;
+    double began;       /* clock_seconds when it was admitted */
+    int reported;       /* evaluations done when progress was last reported */
+    int64_t preview_ms; /* time of the last preview */
 } run;
 
 /* Takes a work in: finds and loads the model, checks that the job fits it and the memory. NULL with
@@ -31,17 +49,44 @@ typedef struct run {
 run *run_new(residents *all, models *names, work *w, err *e);
 void run_free(residents *all, run **r);
 
-/* The second half of admission: encodes texts and input, which is `flops` of work. */
-double run_encode_flops(const run *r);
-int run_encode(residents *all, run *r, err *e);
+/* The second half of admission: encodes the texts, which is `flops` of work. */
+double run_texts_flops(const run *r);
+int run_texts(residents *all, run *r, err *e);
 
-/* Starts the sequence of the next picture; it has waited since batch `turn`. */
-int run_begin(residents *all, run *r, uint64_t turn, err *e);
+bool run_complete(const run *r); /* every picture was handed out */
+void run_progress(const run *r, work_progress *p);
+
+/* --- run_scene.c: scenes become sequences, sequences become pictures ------------------------- */
+
+/* The next scene whose input the crew should make, marked as asked for; -1: none now. */
+int run_ask(run *r);
+
+/* The crew made it (taken over), or took a picture of it. */
+void run_scene_made(run *r, int scene, scene_input *input);
+void run_scene_taken(run *r, int scene);
+
+/* The first scene with a picture that can begin; -1: none. */
+int run_beginnable(const run *r);
+
+/* Encodes the scene's init picture: costs.encode of work, nothing without one. */
+bool run_must_encode(const run *r, int scene);
+int run_encode(residents *all, run *r, int scene, err *e);
+
+/* Starts the next picture of an encoded scene; it has waited since batch `turn`. */
+int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e);
+
+/* Which of the job's sampled pictures this is. */
+int run_picture(const run *r, const seq *s);
 
 /* Decodes an ended sequence into a picture and frees the sequence. */
 int run_decode(residents *all, run *r, seq *s, image *out, err *e);
 
-bool run_complete(const run *r); /* every picture was handed out */
-void run_progress(const run *r, work_progress *p);
+/* A picture of a scene that is not sampled: the init picture. */
+bool run_untouched(const run *r, int scene);
+int run_copy(run *r, int scene, image *out, err *e);
+
+/* A picture of the scene went to the crew; after its last one the scene is let go. */
+void run_handed_out(residents *all, run *r, int scene);
+void run_scene_done(residents *all, run_scene *s);
 
 #endif

@@ -38,8 +38,8 @@ typedef struct seq {
     float *host;  /* one latent, for draws */
     seq_row row[STEP_PREDICTIONS];
     int rows;
-    uint64_t turn; /* batch that served it last, or the last one before it began */
-    int picture;   /* index within its job */
+    uint64_t turn;      /* batch that served it last, or the last one before it began */
+    int scene, picture; /* of its job; the picture's number within the scene */
 } seq;
 
 /* A sequence ready for its first evaluation. NULL: `e` says why, or else the device's status. */

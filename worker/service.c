@@ -29,12 +29,13 @@ struct service {
     int descriptor;
 };
 
-/* A picture, or a preview, on its way through the crew. */
+/* Something the crew is to do for a work. */
 typedef struct {
     service *service;
     work *work;
-    int index;
-    image picture;
+    int scene, number;       /* of the picture, or the scene to be made */
+    image picture;           /* decoded, or a preview */
+    task_output output;      /* to be composed */
     service_event *progress; /* preview: the event it belongs to */
 } part;
 
@@ -102,6 +103,7 @@ static void fail(service *s, work *w, const err *e)
     err_set(&w->error, e->code, "%s", e->text);
     pthread_mutex_unlock(&s->lock);
     atomic_store(&w->cancelled, true);
+    engine_wake(s->engine[w->device]);
 }
 
 /* One part fewer; the last one sends the work out. */
@@ -113,6 +115,49 @@ static void part_done(service *s, work *w)
     w->complete = NULL;
     send_event(s, ev);
 }
+
+static void part_free(part *p)
+{
+    image_done(&p->picture);
+    image_done(&p->output.picture);
+    free(p);
+}
+
+/* The part is over; `e`: what came of it. */
+static void part_end(part *p, const err *e)
+{
+    if (e->code)
+        fail(p->service, p->work, e);
+    part_done(p->service, p->work);
+    part_free(p);
+}
+
+/* Gives the crew something to do for a work; the caller has counted the part. Takes over what
+ * `from` owns. */
+static void part_begin(const part *from, crew_work *fn)
+{
+    part *p = malloc(sizeof *p);
+    if (p)
+        *p = *from;
+    if (p && crew_do(from->service->crew, fn, p))
+        return;
+    err e = {0};
+    err_set(&e, ERR_NO_MEMORY, "no memory to go on with the job");
+    fail(from->service, from->work, &e);
+    part_done(from->service, from->work);
+    part lost = *from;
+    image_done(&lost.picture);
+    image_done(&lost.output.picture);
+    free(p);
+}
+
+/* 0, or ERR_CANCELLED when nobody wants the work any more. */
+static int still_wanted(const work *w, err *e)
+{
+    return atomic_load(&w->cancelled) ? err_set(e, ERR_CANCELLED, "cancelled") : 0;
+}
+
+/* ---------------------------------------------------------------- what the crew does */
 
 /* The hash is a line of the metadata: a file that is gone by now costs that line, no picture. */
 static int model_hash(service *s, work *w, char hash[65], err *e)
@@ -136,16 +181,60 @@ static void compose(void *arg)
     work *w = p->work;
     char hash[65];
     err e = {0};
-    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
-                                        : model_hash(p->service, w, hash, &e);
+    int rc = still_wanted(w, &e);
+    rc = rc ? rc : model_hash(p->service, w, hash, &e);
     if (!rc)
-        rc = task_compose(&w->picture[p->index], &w->task, &w->job, p->index,
-                          p->picture.px ? &p->picture : &w->task.init, w->model, hash, &e);
-    if (rc)
-        fail(p->service, w, &e);
-    image_done(&p->picture);
-    part_done(p->service, w);
-    free(p);
+        task_compose(&w->task, &w->job, &p->output, w->model, hash, &e);
+    part_end(p, &e);
+}
+
+static void take(void *arg)
+{
+    part *p = arg;
+    work *w = p->work;
+    service *s = p->service;
+    task_outputs whole = {0};
+    err e = {0};
+    int rc = still_wanted(w, &e);
+    rc = rc ? rc : task_take(&w->task, &w->job, p->scene, p->number, &p->picture, &whole, &e);
+    rc = rc ? rc : engine_scene_taken(s->engine[w->device], w, p->scene, &e);
+    for (int i = 0; i < whole.count && !rc; i++) {
+        atomic_fetch_add(&w->open_parts, 1);
+        part_begin(&(part){.service = s, .work = w, .output = whole.at[i]}, compose);
+        whole.at[i].picture = (image){0};
+    }
+    task_outputs_done(&whole);
+    part_end(p, &e);
+}
+
+static void make_scene(void *arg)
+{
+    part *p = arg;
+    work *w = p->work;
+    scene_input input = {0};
+    err e = {0};
+    int rc = still_wanted(w, &e);
+    rc = rc ? rc : task_scene(&w->task, &w->job, p->scene, &input, &e);
+    if (!rc)
+        engine_scene_made(p->service->engine[w->device], w, p->scene, &input, &e);
+    scene_input_done(&input);
+    part_end(p, &e);
+}
+
+static void prepare(void *arg)
+{
+    part *p = arg;
+    work *w = p->work;
+    service *s = p->service;
+    err e = {0};
+    int rc = still_wanted(w, &e);
+    rc = rc ? rc : task_prepare(&w->task, &w->job, s->words, &e);
+    if (rc) {
+        part_end(p, &e);
+        return;
+    }
+    part_free(p); /* the part is the engine's from here on */
+    engine_submit(s->engine[w->device], w);
 }
 
 static void encode_preview(void *arg)
@@ -154,20 +243,8 @@ static void encode_preview(void *arg)
     err ignored = {0};
     image_encode(&p->progress->preview, &p->progress->preview_size, &p->picture, FORMAT_PNG, 0,
                  NULL, &ignored);
-    send_event(p->service, p->progress);
-    part_done(p->service, p->work); /* nothing follows its COMPLETE */
-    image_done(&p->picture);
-    free(p);
-}
-
-static part *new_part(service *s, work *w, int index, image *picture)
-{
-    part *p = calloc(1, sizeof *p);
-    if (p) {
-        *p = (part){.service = s, .work = w, .index = index, .picture = *picture};
-        *picture = (image){0};
-    }
-    return p;
+    send_event(p->service, p->progress); /* before the part ends: nothing follows its COMPLETE */
+    part_end(p, &(err){0});
 }
 
 /* ---------------------------------------------------------------- what the engine says */
@@ -180,21 +257,22 @@ static void on_started(void *arg, work *w)
         send_event(arg, ev);
 }
 
+/* A preview that finds no memory is left out. */
 static void on_progress(void *arg, work *w, const work_progress *progress, image *preview)
 {
     service *s = arg;
     service_event *ev = new_event(EVENT_PROGRESS, w);
-    part *p = ev && preview ? new_part(s, w, 0, preview) : NULL;
+    part *p = ev && preview ? malloc(sizeof *p) : NULL;
     if (ev)
         ev->progress = *progress;
     if (p) {
-        p->progress = ev;
+        *p = (part){.service = s, .work = w, .picture = *preview, .progress = ev};
+        *preview = (image){0};
         atomic_fetch_add(&w->open_parts, 1);
         if (crew_do(s->crew, encode_preview, p))
             return;
         atomic_fetch_sub(&w->open_parts, 1); /* the engine's part is still open */
-        image_done(&p->picture);
-        free(p);
+        part_free(p);
     }
     if (preview)
         image_done(preview);
@@ -202,18 +280,17 @@ static void on_progress(void *arg, work *w, const work_progress *progress, image
         send_event(s, ev);
 }
 
-static void on_picture(void *arg, work *w, int index, image *picture)
+static void on_scene(void *arg, work *w, int scene)
 {
-    service *s = arg;
-    part *p = new_part(s, w, index, picture);
-    if (p && crew_do(s->crew, compose, p))
-        return;
-    err e = {0};
-    err_set(&e, ERR_NO_MEMORY, "no memory to compose a picture");
-    fail(s, w, &e);
-    image_done(p ? &p->picture : picture);
-    free(p);
-    part_done(s, w);
+    part_begin(&(part){.service = arg, .work = w, .scene = scene}, make_scene);
+}
+
+static void on_picture(void *arg, work *w, int scene, int number, image *picture)
+{
+    part_begin(
+        &(part){.service = arg, .work = w, .scene = scene, .number = number, .picture = *picture},
+        take);
+    *picture = (image){0};
 }
 
 static void on_finished(void *arg, work *w, const err *e, bool lost)
@@ -226,26 +303,6 @@ static void on_finished(void *arg, work *w, const err *e, bool lost)
 
 /* ---------------------------------------------------------------- works in */
 
-static void prepare(void *arg)
-{
-    part *p = arg;
-    work *w = p->work;
-    service *s = p->service;
-    free(p);
-    err e = {0};
-    int rc = atomic_load(&w->cancelled) ? err_set(&e, ERR_CANCELLED, "cancelled")
-                                        : task_prepare(&w->task, &w->job, s->words, &e);
-    if (!rc && w->task.pictures &&
-        !(w->picture = calloc((size_t)w->task.pictures, sizeof *w->picture)))
-        rc = err_set(&e, ERR_NO_MEMORY, "no memory for %d pictures", w->task.pictures);
-    if (!rc) {
-        engine_submit(s->engine[w->device], w);
-        return;
-    }
-    fail(s, w, &e);
-    part_done(s, w);
-}
-
 static int least_loaded(const service *s)
 {
     int best = 0;
@@ -257,16 +314,16 @@ static int least_loaded(const service *s)
 
 int service_take(service *s, work *w, err *e)
 {
-    image none = {0};
+    part *p = malloc(sizeof *p);
     w->complete = new_event(EVENT_COMPLETE, w);
-    part *p = w->complete ? new_part(s, w, 0, &none) : NULL;
-    if (p) {
+    if (p && w->complete) {
+        *p = (part){.service = s, .work = w};
         w->complete->work = w;
         w->device = least_loaded(s);
         w->started_ms = clock_ms();
         atomic_store(&w->open_parts, 1);
     }
-    if (!p || !crew_do(s->crew, prepare, p)) {
+    if (!p || !w->complete || !crew_do(s->crew, prepare, p)) {
         free(p);
         free(w->complete);
         w->complete = NULL;
@@ -294,11 +351,11 @@ static int64_t default_budget(int devices)
 static int open_engines(service *s, const service_options *o, err *e)
 {
     for (; s->devices < o->devices; s->devices++) {
-        engine_options options = {.device = o->device[s->devices],
-                                  .models = s->models,
-                                  .memory_budget = o->memory_budget ? o->memory_budget
-                                                                    : default_budget(o->devices),
-                                  .events = {s, on_started, on_progress, on_picture, on_finished}};
+        engine_options options = {
+            .device = o->device[s->devices],
+            .models = s->models,
+            .memory_budget = o->memory_budget ? o->memory_budget : default_budget(o->devices),
+            .events = {s, on_started, on_progress, on_scene, on_picture, on_finished}};
         s->engine[s->devices] = engine_new(&options, e);
         if (!s->engine[s->devices])
             return e->code;

@@ -13,10 +13,7 @@ void work_free(work **at)
     work *w = *at;
     if (!w)
         return;
-    for (int i = 0; w->picture && i < w->task.pictures; i++)
-        task_picture_done(&w->picture[i]);
-    free(w->picture);
-    task_done(&w->task);
+    task_done(&w->task, w->job.task);
     job_done(&w->job);
     wire_message_done(&w->message);
     free(w);

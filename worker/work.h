@@ -26,8 +26,7 @@ typedef struct work {
     int device; /* index of the engine it was given to */
     atomic_bool cancelled;
     task task;
-    task_picture *picture; /* task.pictures results */
-    atomic_int open_parts; /* the engine and every picture being composed: at 0 it is complete */
+    atomic_int open_parts; /* the engine and everything the crew does: at 0 it is complete */
     model_file file; /* of the model that makes them, and its name; set by the engine before */
     char model[256]; /* the first picture */
     struct service_event

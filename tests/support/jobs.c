@@ -174,15 +174,15 @@ void jobs_assert_done(const work *w)
     if (w->error.code)
         fprintf(stderr, "job: %s\n", w->error.text);
     assert(!w->error.code);
-    for (int i = 0; i < w->task.pictures; i++)
-        assert(w->picture[i].bytes && w->picture[i].size > 0);
+    for (int i = 0; i < w->task.results; i++)
+        assert(w->task.result[i].bytes && w->task.result[i].size > 0);
 }
 
 void jobs_assert_same_picture(const work *w, int index, const work *want, int want_index)
 {
     jobs_assert_done(w);
     jobs_assert_done(want);
-    const task_picture *a = &w->picture[index], *b = &want->picture[want_index];
+    const task_picture *a = &w->task.result[index], *b = &want->task.result[want_index];
     const bool same = a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
     if (!same)
         fprintf(stderr, "pictures differ: \"%s\" and \"%s\"\n", a->info, b->info);
@@ -191,8 +191,8 @@ void jobs_assert_same_picture(const work *w, int index, const work *want, int wa
 
 void jobs_assert_same(const work *w, const work *want)
 {
-    assert(w->task.pictures == want->task.pictures);
-    for (int i = 0; i < w->task.pictures; i++)
+    assert(w->task.results == want->task.results);
+    for (int i = 0; i < w->task.results; i++)
         jobs_assert_same_picture(w, i, want, i);
 }
 
@@ -200,7 +200,8 @@ double jobs_difference(const work *w, const char *file, int *largest)
 {
     image want = picture_golden(file), got = {0};
     err e = {0};
-    int rc = image_decode(&got, w->picture[0].bytes, w->picture[0].size, &image_default_limits, &e);
+    int rc = image_decode(&got, w->task.result[0].bytes, w->task.result[0].size,
+                          &image_default_limits, &e);
     assert(!rc && got.w == want.w && got.h == want.h && got.channels == want.channels);
     (void)rc;
     const size_t count = (size_t)want.w * (size_t)want.h * (size_t)want.channels;

@@ -121,8 +121,8 @@ static void many_pictures_leave_room(void **state)
     assert_ptr_equal(jobs_next_complete(s), one);
     assert_ptr_equal(jobs_next_complete(s), many);
     jobs_assert_done(many);
-    assert_int_equal(many->task.pictures, 20);
-    assert_int_equal(many->picture[19].seed, 20);
+    assert_int_equal(many->task.results, 20);
+    assert_int_equal(many->task.result[19].seed, 20);
     work_free(&one);
     work_free(&many);
     service_free(&s);
@@ -234,14 +234,14 @@ static void picture_i_has_seed_plus_i(void **state)
     batch->job.seed = 4294967294; /* over the edge of 32 bits */
     jobs_run(s, &batch, 1);
     jobs_assert_done(batch);
-    assert_int_equal(batch->task.pictures, 4);
+    assert_int_equal(batch->task.results, 4);
     for (int i = 0; i < 4; i++) {
         work *one = jobs_simple("tiny3", "a batch");
         jobs_set_input(one, "cat.png");
         one->job.sampler = SAMPLER_EULER_A;
         one->job.seed = batch->job.seed + i;
         jobs_run(s, &one, 1);
-        assert_int_equal(batch->picture[i].seed, one->job.seed);
+        assert_int_equal(batch->task.result[i].seed, one->job.seed);
         jobs_assert_same_picture(batch, i, one, 0);
         work_free(&one);
     }
@@ -255,7 +255,7 @@ static image picture_of(const work *w, int index)
 {
     image out;
     jobs_assert_done(w);
-    assert_int_equal(image_decode(&out, w->picture[index].bytes, w->picture[index].size,
+    assert_int_equal(image_decode(&out, w->task.result[index].bytes, w->task.result[index].size,
                                   &image_default_limits, NULL),
                      0);
     return out;
@@ -278,7 +278,7 @@ static void untouched_input_is_the_resized_picture(void **state)
         image_decode(&in, w->job.input[0].bytes, w->job.input[0].size, &image_default_limits, NULL),
         0);
     assert_int_equal(image_fit(&fitted, &in, RESIZE_CROP, 64, 64, NULL), 0);
-    assert_int_equal(w->task.pictures, 64);
+    assert_int_equal(w->task.results, 64);
     for (int i = 0; i < 64; i += 9) {
         out = picture_of(w, i);
         assert_int_equal(out.w * out.h * out.channels, 64 * 64 * 3);
@@ -331,7 +331,7 @@ static void noop_through_pool_and_engine(void **state)
     w->job.noop_engine = true;
     jobs_run(s, &w, 1);
     jobs_assert_done(w);
-    assert_int_equal(w->task.pictures, 0);
+    assert_int_equal(w->task.results, 0);
     work_free(&w);
     service_free(&s);
 }
@@ -353,7 +353,8 @@ static void schedule_type_is_the_web_uis(void **state)
         {SAMPLER_DDIM, SCHEDULE_AUTOMATIC, "Sampler: DDIM, Schedule type: Automatic,"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const task t = {.width = 64, .height = 96, .pictures = 1};
+        scene_plan scene = {.width = 64, .height = 96, .seed = 5};
+        const task t = {.scene = &scene, .scenes = 1};
         char *text;
         job j;
         job_init(&j);
@@ -361,13 +362,13 @@ static void schedule_type_is_the_web_uis(void **state)
         j.scheduler = rows[i].scheduler;
         j.seed = 5;
         j.clip_skip = 2;
-        assert_int_equal(task_infotext(&text, &t, &j, 3, "m", "0123456789abcdef", NULL), 0);
+        assert_int_equal(task_infotext(&text, &t, &j, 0, 3, "m", "0123456789abcdef", NULL), 0);
         assert_non_null(strstr(text, rows[i].shown));
         assert_non_null(strstr(text,
                                "CFG scale: 7.0, Seed: 8, Size: 64x96, Model hash: 0123456789, "
                                "Model: m, Clip skip: 2, RNG: NV, Version: overpaint"));
         free(text);
-        assert_int_equal(task_infotext(&text, &t, &j, 3, "m", "", NULL), 0);
+        assert_int_equal(task_infotext(&text, &t, &j, 0, 3, "m", "", NULL), 0);
         assert_non_null(strstr(text, "Size: 64x96, Model: m, "));
         free(text);
         job_done(&j);

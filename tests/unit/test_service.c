@@ -59,7 +59,7 @@ static void check_done(const jobs *all)
         if (w->error.code)
             print_error("%s: %s\n", all->name[i], w->error.text);
         assert_int_equal(w->error.code, ERR_OK);
-        assert_non_null(w->picture[0].bytes);
+        assert_non_null(w->task.result[0].bytes);
     }
 }
 
@@ -67,7 +67,7 @@ static void assert_same_files(const jobs *a, const jobs *b)
 {
     assert_int_equal(a->count, b->count);
     for (int i = 0; i < a->count; i++) {
-        const task_picture *x = &a->work[i]->picture[0], *y = &b->work[i]->picture[0];
+        const task_picture *x = &a->work[i]->task.result[0], *y = &b->work[i]->task.result[0];
         if (x->size != y->size || memcmp(x->bytes, y->bytes, x->size))
             print_error("%s: the files differ\n", a->name[i]);
         assert_int_equal(x->size, y->size);

@@ -1,91 +1,48 @@
-/* Tasks outside the device: see task.h. The one idea: a task is a row of a table that says what it
- * needs; preparing and composing are the same walk for all of them. */
-#include "worker/task/task.h"
+/* Tasks outside the device: see task.h. The one idea: a task is a row of a table (task_row.h), and
+ * preparing, taking and composing are the same walk for all of them. */
+#include "worker/task/task_row.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "proto/infotext.h"
+static const task_row noop = {0};
 
-typedef struct {
-    bool served;       /* this worker can do it */
-    bool from_picture; /* starts from an input picture */
-    bool prompts;
-} task_row;
-
-static const task_row rows[TASK_COUNT] = {
-    [TASK_NOOP] = {.served = true},
-    [TASK_TXT2IMG] = {.served = true, .prompts = true},
-    [TASK_IMG2IMG] = {.served = true, .prompts = true, .from_picture = true},
+static const task_row *const rows[TASK_COUNT] = {
+    [TASK_NOOP] = &noop,
+    [TASK_TXT2IMG] = &task_txt2img,
+    [TASK_IMG2IMG] = &task_img2img,
 };
 
 /* ---------------------------------------------------------------- preparing */
 
-/* The bytes of a picture given by path, malloc'ed; the limit is checked before anything is read. */
-static int read_file(const char *path, uint8_t **bytes, size_t *size, err *e)
+int task_add_scenes(task *t, int count, err *e)
 {
-    struct stat st;
-    int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return err_set(e, ERR_NOT_FOUND, "cannot open the picture %s: %s", path, strerror(errno));
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-        rc = err_set(e, ERR_INVALID, "%s is not a file", path);
-    else if ((uint64_t)st.st_size > image_default_limits.bytes)
-        rc = err_set(e, ERR_TOO_LARGE, "the picture %s has %lld bytes, at most %zu are allowed",
-                     path, (long long)st.st_size, image_default_limits.bytes);
-    else if (!(*bytes = malloc((size_t)st.st_size + 1)))
-        rc = err_set(e, ERR_NO_MEMORY, "no memory for %lld bytes of %s", (long long)st.st_size,
-                     path);
-    size_t got = 0;
-    while (!rc && got < (size_t)st.st_size) {
-        ssize_t n = read(fd, *bytes + got, (size_t)st.st_size - got);
-        if (n > 0)
-            got += (size_t)n;
-        else if (n == 0 || errno != EINTR)
-            rc = err_set(e, ERR_IO, "reading %s: %s", path,
-                         n ? strerror(errno) : "it became shorter");
-    }
-    *size = got;
-    close(fd);
-    return rc;
+    assert(!t->scene && count > 0);
+    if (count > TASK_SCENES_MAX)
+        return err_set(e, ERR_TOO_LARGE, "the job falls into %d parts, at most %d are allowed",
+                       count, TASK_SCENES_MAX);
+    t->scene = calloc((size_t)count, sizeof *t->scene);
+    if (!t->scene)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %d parts of the job", count);
+    t->scenes = count;
+    for (int i = 0; i < count; i++)
+        t->scene[i].after = -1;
+    return 0;
 }
 
-/* The input picture, upright and over the background colour, at its own size. */
-static int load_input(image *out, const job *j, err *e)
+scene_plan task_job_scene(const job *j, double strength, int width, int height)
 {
-    const job_picture *in = &j->input[0];
-    uint8_t *owned = NULL;
-    const uint8_t *bytes = in->bytes;
-    size_t size = in->size;
-    image decoded = {0};
-    int rc = in->path[0] ? read_file(in->path, &owned, &size, e) : 0;
-    if (owned)
-        bytes = owned;
-    if (!rc)
-        rc = image_decode(&decoded, bytes, size, &image_default_limits, e);
-    if (!rc)
-        rc = image_flatten(out, &decoded, j->background, e);
-    image_done(&decoded);
-    free(owned);
-    return rc;
-}
-
-static int prepare_picture(task *t, const job *j, err *e)
-{
-    image flat = {0};
-    int rc = load_input(&flat, j, e);
-    if (!rc) {
-        job_size(j, flat.w, flat.h, &t->width, &t->height);
-        rc = image_fit(&t->init, &flat, j->resize, t->width, t->height, e);
-    }
-    image_done(&flat);
-    return rc;
+    job at = *j;
+    scene_plan s = {.width = width,
+                    .height = height,
+                    .strength = strength,
+                    .pictures = j->batch_size * j->n_iter,
+                    .seed = j->seed,
+                    .after = -1};
+    at.denoising_strength = strength;
+    job_steps(&at, &s.steps, &s.t_enc);
+    return s;
 }
 
 static int prepare_text(token_chunks *out, const char *text, const tokenizer *words, err *e)
@@ -98,45 +55,67 @@ static int prepare_text(token_chunks *out, const char *text, const tokenizer *wo
     return rc;
 }
 
+static int make_results(task *t, err *e)
+{
+    int pictures = 0;
+    for (int i = 0; i < t->scenes; i++) {
+        assert(t->scene[i].after < i);
+        pictures += t->scene[i].pictures;
+    }
+    atomic_store(&t->untaken, pictures);
+    if (t->results && !(t->result = calloc((size_t)t->results, sizeof *t->result)))
+        return err_set(e, ERR_NO_MEMORY, "no memory for %d pictures", t->results);
+    return 0;
+}
+
 int task_prepare(task *t, const job *j, const tokenizer *words, err *e)
 {
-    const task_row *row = &rows[j->task];
-    int rc = 0;
-    *t = (task){.from_picture = row->from_picture, .pictures = j->batch_size * j->n_iter};
-    if (!row->served)
+    const task_row *row = rows[j->task];
+    *t = (task){0};
+    if (!row)
         return err_set(e, ERR_INVALID, "task %s is not supported yet", task_name(j->task));
-    if (j->task == TASK_NOOP) {
-        t->pictures = 0;
-        return 0;
-    }
-    job_steps(j, &t->steps, &t->t_enc);
-    t->untouched = t->from_picture && t->steps == 0;
-    if (t->from_picture)
-        rc = prepare_picture(t, j, e);
-    else
-        job_size(j, 0, 0, &t->width, &t->height);
+    t->from_picture = row->from_picture;
+    int rc = row->plan ? row->plan(t, j, e) : 0;
     if (!rc && row->prompts)
         rc = prepare_text(&t->positive, j->prompt, words, e);
     if (!rc && row->prompts)
         rc = prepare_text(&t->negative, j->negative_prompt, words, e);
+    if (!rc)
+        rc = make_results(t, e);
     if (rc)
-        task_done(t);
+        task_done(t, j->task);
     return rc;
 }
 
-void task_done(task *t)
+void task_done(task *t, task_kind kind)
 {
-    image_done(&t->init);
+    const task_row *row = kind < TASK_COUNT ? rows[kind] : NULL;
+    if (row && row->done)
+        row->done(t->own);
+    for (int i = 0; t->result && i < t->results; i++)
+        task_picture_done(&t->result[i]);
+    free(t->result);
+    free(t->scene);
     token_chunks_done(&t->positive);
     token_chunks_done(&t->negative);
     *t = (task){0};
 }
 
+void task_picture_done(task_picture *p)
+{
+    free(p->bytes);
+    free(p->info);
+    *p = (task_picture){0};
+}
+
 int task_fit(const task *t, const job *j, const model_config *c, err *e)
 {
-    if (t->width % c->factor || t->height % c->factor)
-        return err_set(e, ERR_INVALID, "size is %dx%d, expected multiples of %d for this model",
-                       t->width, t->height, c->factor);
+    for (int i = 0; i < t->scenes; i++) {
+        const scene_plan *s = &t->scene[i];
+        if (s->steps && (s->width % c->factor || s->height % c->factor))
+            return err_set(e, ERR_INVALID, "size is %dx%d, expected multiples of %d for this model",
+                           s->width, s->height, c->factor);
+    }
     if (j->clip_skip > c->text_layers)
         return err_set(e, ERR_INVALID, "clip skip is %d, the model's text encoder has %d layers",
                        j->clip_skip, c->text_layers);
@@ -148,48 +127,72 @@ int task_fit(const task *t, const job *j, const model_config *c, err *e)
     return 0;
 }
 
+/* ---------------------------------------------------------------- scenes */
+
+int task_scene(task *t, const job *j, int index, scene_input *out, err *e)
+{
+    *out = (scene_input){0};
+    int rc = rows[j->task]->scene ? rows[j->task]->scene(t, j, index, out, e) : 0;
+    if (rc)
+        scene_input_done(out);
+    return rc;
+}
+
+void scene_input_done(scene_input *s)
+{
+    image_done(&s->init);
+    *s = (scene_input){0};
+}
+
+/* ---------------------------------------------------------------- results */
+
+int task_emit(task_outputs *out, int index, image *picture, int scene, int number, err *e)
+{
+    task_output *grown = realloc(out->at, ((size_t)out->count + 1) * sizeof *grown);
+    if (!grown) {
+        image_done(picture);
+        return err_set(e, ERR_NO_MEMORY, "no memory for a result");
+    }
+    out->at = grown;
+    out->at[out->count++] = (task_output){index, *picture, scene, number};
+    *picture = (image){0};
+    return 0;
+}
+
+int task_take(task *t, const job *j, int scene, int number, image *picture, task_outputs *out,
+              err *e)
+{
+    const task_row *row = rows[j->task];
+    *out = (task_outputs){0};
+    int rc = row->take ? row->take(t, j, scene, number, picture, out, e)
+                       : task_emit(out, number, picture, scene, number, e);
+    const bool last = atomic_fetch_sub(&t->untaken, 1) == 1;
+    if (!rc && last && row->finish)
+        rc = row->finish(t, j, out, e);
+    image_done(picture);
+    if (rc)
+        task_outputs_done(out);
+    return rc;
+}
+
+void task_outputs_done(task_outputs *o)
+{
+    for (int i = 0; i < o->count; i++)
+        image_done(&o->at[i].picture);
+    free(o->at);
+    *o = (task_outputs){0};
+}
+
 /* ---------------------------------------------------------------- composing */
 
-/* What "Schedule type" shows, by the web UI's rule: the schedule that was asked for or that the
- * sampler prefers by itself; "Automatic" where Automatic is the plain schedule of the model. */
-static const char *schedule_shown(const job *j)
-{
-    const sampler_row *row = catalog_sampler(j->sampler);
-    const bool prefers = row->fallback != SCHEDULE_UNIFORM && !row->timesteps;
-    return catalog_schedule(j->scheduler == SCHEDULE_AUTOMATIC && prefers ? row->fallback
-                                                                          : j->scheduler);
-}
-
-/* Settings that infotext shows, in the web UI's order. */
-static int add_settings(infotext *text, const task *t, const job *j, int64_t seed,
-                        const char *model, const char *hash, err *e)
-{
-    char size[32], seed_text[24], short_hash[11];
-    snprintf(size, sizeof size, "%dx%d", t->width, t->height);
-    snprintf(seed_text, sizeof seed_text, "%lld", (long long)seed);
-    snprintf(short_hash, sizeof short_hash, "%.10s", hash);
-    int rc = infotext_add_number(text, "Steps", j->steps, e);
-    rc = rc ? rc : infotext_add(text, "Sampler", catalog_sampler(j->sampler)->name, e);
-    rc = rc ? rc : infotext_add(text, "Schedule type", schedule_shown(j), e);
-    rc = rc ? rc : infotext_add_number(text, "CFG scale", j->cfg_scale, e);
-    rc = rc ? rc : infotext_add(text, "Seed", seed_text, e);
-    rc = rc ? rc : infotext_add(text, "Size", size, e);
-    if (!rc && *hash)
-        rc = infotext_add(text, "Model hash", short_hash, e);
-    rc = rc ? rc : infotext_add(text, "Model", model, e);
-    if (!rc && t->from_picture)
-        rc = infotext_add_number(text, "Denoising strength", j->denoising_strength, e);
-    if (!rc && j->clip_skip > 1)
-        rc = infotext_add_number(text, "Clip skip", j->clip_skip, e);
-    rc = rc ? rc : infotext_add(text, "RNG", j->rng == RNG_CPU ? "CPU" : "NV", e);
-    return rc ? rc : infotext_add(text, "Version", "overpaint " OVERPAINT_VERSION, e);
-}
-
-int task_infotext(char **out, const task *t, const job *j, int index, const char *model,
+int task_infotext(char **out, const task *t, const job *j, int scene, int number, const char *model,
                   const char *hash, err *e)
 {
     infotext text = {.prompt = j->prompt, .negative_prompt = j->negative_prompt};
-    int rc = add_settings(&text, t, j, j->seed + index, model, hash, e);
+    int rc = task_add_settings(&text, t, j, &t->scene[scene], number, model, hash, e);
+    if (!rc && rows[j->task]->settings)
+        rc = rows[j->task]->settings(&text, t, j, scene, e);
+    rc = rc ? rc : infotext_add(&text, "Version", "overpaint " OVERPAINT_VERSION, e);
     if (!rc)
         rc = infotext_write(&text, out, e);
     text.prompt = text.negative_prompt = NULL; /* the job's */
@@ -197,21 +200,16 @@ int task_infotext(char **out, const task *t, const job *j, int index, const char
     return rc;
 }
 
-int task_compose(task_picture *out, const task *t, const job *j, int index, const image *picture,
-                 const char *model, const char *hash, err *e)
+int task_compose(task *t, const job *j, const task_output *from, const char *model,
+                 const char *hash, err *e)
 {
-    *out = (task_picture){.seed = j->seed + index, .width = picture->w, .height = picture->h};
-    int rc = task_infotext(&out->info, t, j, index, model, hash, e);
-    if (!rc)
-        rc = image_encode(&out->bytes, &out->size, picture, j->format, j->quality, out->info, e);
-    if (rc)
-        task_picture_done(out);
-    return rc;
-}
-
-void task_picture_done(task_picture *p)
-{
-    free(p->bytes);
-    free(p->info);
-    *p = (task_picture){0};
+    const image *picture = &from->picture;
+    task_picture *to = &t->result[from->index];
+    assert(from->index < t->results && !to->bytes);
+    to->seed = t->scene[from->scene].seed + from->number;
+    to->width = picture->w;
+    to->height = picture->h;
+    int rc = task_infotext(&to->info, t, j, from->scene, from->number, model, hash, e);
+    return rc ? rc
+              : image_encode(&to->bytes, &to->size, picture, j->format, j->quality, to->info, e);
 }

@@ -1,24 +1,45 @@
 /* What a job asks of the worker outside the device: preparing its inputs, composing its results.
- * Pure CPU work, run on the crew's threads; the engine sees only the plan. One row of a table per
- * task. */
+ *
+ * A task is a list of **scenes**. A scene is one init picture (or none: txt2img) at one size with
+ * its own strength, from which one or several pictures are sampled. A job's own pictures are one
+ * scene; loopback rounds, tiles and outpainted sides are one each. The engine samples scenes and
+ * knows nothing else of a job; what the pictures mean is the task's business:
+ *
+ *     task_prepare   crew    reads the inputs, lists the scenes
+ *     task_scene     crew    makes the inputs of one scene, shortly before the engine samples it
+ *     task_take      crew    takes one decoded picture; gives the results that are now whole
+ *     task_compose   crew    writes one result as a file
+ *
+ * Takes of one task may run at the same time, for different pictures. A scene is made only after
+ * every picture of the scene it comes `after` was taken. */
 #ifndef WORKER_TASK_TASK_H
 #define WORKER_TASK_TASK_H
+
+#include <stdatomic.h>
 
 #include "proto/job.h"
 #include "worker/image/image.h"
 #include "worker/model/config.h"
 #include "worker/model/tokenizer.h"
 
-/* The plan of a job, made once, read by engine and crew. */
+enum { TASK_SCENES_MAX = 16384 };
+
+/* Known before anything is made. */
 typedef struct {
-    int width, height; /* of the pictures made */
-    int pictures;      /* batch_size * n_iter; picture i has seed + i */
-    int steps, t_enc;  /* see job_steps */
-    bool from_picture; /* img2img: `init` goes through the encoder */
-    bool untouched;    /* strength 0 with fixed steps: `init` is the result */
-    image init;        /* RGB, width x height */
-    token_chunks positive, negative;
-} task;
+    int width, height; /* of its pictures */
+    double strength;   /* of the denoising */
+    int steps, t_enc;  /* see job_steps; steps 0: its pictures are the init picture, untouched */
+    int pictures;
+    int64_t seed; /* of its first picture, the next has one more */
+    int after;    /* an earlier scene; -1: none */
+} scene_plan;
+
+/* Made when it is needed. */
+typedef struct {
+    image init; /* RGB, width x height; none: the pictures begin as noise alone */
+} scene_input;
+
+void scene_input_done(scene_input *s);
 
 typedef struct {
     uint8_t *bytes; /* the encoded file */
@@ -28,23 +49,55 @@ typedef struct {
     int width, height;
 } task_picture;
 
-/* Decodes, turns, flattens and fits the input, tokenises the prompts. ERR_INVALID, ERR_TOO_LARGE.
- */
+typedef struct task {
+    scene_plan *scene; /* owned */
+    int scenes;
+    bool from_picture; /* sampling starts from init pictures */
+    token_chunks positive, negative;
+    task_picture *result; /* owned; filled by task_compose */
+    int results;
+    void *own;          /* what this kind of task keeps, see task_row.h */
+    atomic_int untaken; /* pictures of all scenes */
+} task;
+
+/* Decodes, turns and flattens the inputs, tokenises the prompts, lists the scenes. ERR_INVALID,
+ * ERR_TOO_LARGE, ERR_NO_MEMORY. */
 int task_prepare(task *t, const job *j, const tokenizer *words, err *e);
-void task_done(task *t);
+void task_done(task *t, task_kind kind);
+void task_picture_done(task_picture *p);
 
 /* What needs the model: size multiples of its factor, context width, chunk limit. */
 int task_fit(const task *t, const job *j, const model_config *c, err *e);
 
-/* Picture `index` of the job, as a file with metadata. `hash` is the model's SHA-256 (64 digits),
- * or
- * "": unknown. */
-int task_compose(task_picture *out, const task *t, const job *j, int index, const image *picture,
-                 const char *model, const char *hash, err *e);
-void task_picture_done(task_picture *p);
+/* Makes the inputs of scene `index`. ERR_NO_MEMORY. */
+int task_scene(task *t, const job *j, int index, scene_input *out, err *e);
 
-/* The parameters text: settings in the web UI's order. malloc'ed. */
-int task_infotext(char **text, const task *t, const job *j, int index, const char *model,
-                  const char *hash, err *e);
+/* A result that is whole: its place among the results, and the picture that its metadata tells of.
+ */
+typedef struct {
+    int index;
+    image picture;
+    int scene, number;
+} task_output;
+
+typedef struct {
+    task_output *at; /* owned */
+    int count;
+} task_outputs;
+
+/* Takes `picture` (emptied), number `number` of scene `scene`, and gives the results that are whole
+ * now: each of the job's results comes once. */
+int task_take(task *t, const job *j, int scene, int number, image *picture, task_outputs *out,
+              err *e);
+void task_outputs_done(task_outputs *o);
+
+/* Writes a result as a file with metadata into its place. `hash` is the model's SHA-256 (64
+ * digits), or "": unknown. */
+int task_compose(task *t, const job *j, const task_output *from, const char *model,
+                 const char *hash, err *e);
+
+/* The parameters text of picture `number` of a scene: settings in the web UI's order. malloc'ed. */
+int task_infotext(char **text, const task *t, const job *j, int scene, int number,
+                  const char *model, const char *hash, err *e);
 
 #endif

@@ -1,0 +1,87 @@
+/* Scenes begin: their inputs are asked for, encoded, and become sequences. The one idea: among
+ * runs, the one with the fewest pictures on their way begins the next. */
+#include "worker/engine_state.h"
+
+enum { SEQUENCES_MAX = 16 }; /* pictures on their way, beyond the first of each run */
+
+void engine_ask(engine *en, run *r)
+{
+    const engine_events *events = &en->options.events;
+    for (int scene; (scene = run_ask(r)) >= 0;) {
+        atomic_fetch_add(&r->work->open_parts, 1);
+        events->scene(events->arg, r->work, scene);
+    }
+}
+
+/* The run that begins the next picture; NULL: none can. */
+static run *fewest_on_their_way(const engine *en)
+{
+    run *best = NULL;
+    for (run *r = en->runs; r; r = r->next)
+        if (run_beginnable(r) >= 0 && (!best || r->sequences < best->sequences))
+            best = r;
+    return best;
+}
+
+/* Every run may have one picture on its way, for which it was admitted; more while there is room.
+ */
+static bool may_begin(engine *en, run *r)
+{
+    err ignored = {0};
+    int sequences = 0;
+    for (const run *other = en->runs; other; other = other->next)
+        sequences += other->sequences;
+    if (r->sequences == 0)
+        return true;
+    return sequences < SEQUENCES_MAX &&
+           residents_fit(&en->held, r->resident, r->call, seq_bytes(r->call.h, r->call.w),
+                         &ignored) == 0;
+}
+
+static int encode(engine *en, run *r, int scene, err *e)
+{
+    engine_busy(en, r, NULL, r->costs.encode.flops, ENGINE_STEP_MS);
+    int rc = run_encode(&en->held, r, scene, e);
+    engine_idle(en);
+    return rc;
+}
+
+/* The scene's next picture as a sequence, or handed out at once where nothing is sampled. */
+static void begin_picture(engine *en, run *r, int scene)
+{
+    err e = {0};
+    image untouched = {0};
+    const int number = r->scene[scene].begun;
+    int rc = run_untouched(r, scene) ? run_copy(r, scene, &untouched, &e)
+                                     : run_begin(&en->held, r, scene, en->turn, &e);
+    if (rc)
+        engine_end(en, r, &e);
+    else if (untouched.px)
+        engine_hand_out(en, r, scene, number, &untouched);
+}
+
+/* At most one picture is encoded, so that others step in between. */
+static bool begin_pictures(engine *en)
+{
+    bool any = false;
+    for (run *r; (r = fewest_on_their_way(en)) && may_begin(en, r); any = true) {
+        err e = {0};
+        const int scene = run_beginnable(r);
+        const bool encodes = run_must_encode(r, scene);
+        if (encodes && encode(en, r, scene, &e))
+            engine_end(en, r, &e);
+        else
+            begin_picture(en, r, scene);
+        if (encodes)
+            return true;
+    }
+    return any;
+}
+
+bool engine_begin(engine *en)
+{
+    bool any = begin_pictures(en);
+    for (run *r = en->runs; r; r = r->next)
+        engine_ask(en, r);
+    return any;
+}

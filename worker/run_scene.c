@@ -1,0 +1,212 @@
+/* Scenes of a run: see run.h. The one idea: scenes are asked for in their order and at most a few
+ * ahead of the device, so a job of a thousand tiles holds the inputs of a few. */
+#include "worker/run.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { SCENES_AHEAD = 3 }; /* asked for, with pictures that did not begin */
+
+static const scene_plan *plan_of(const run *r, int scene)
+{
+    return &r->work->task.scene[scene];
+}
+
+/* ---------------------------------------------------------------- inputs */
+
+/* Scenes before r->opened have begun all their pictures. */
+static void skip_opened(run *r)
+{
+    while (r->opened < r->asked && r->scene[r->opened].begun == plan_of(r, r->opened)->pictures)
+        r->opened++;
+}
+
+int run_ask(run *r)
+{
+    const task *t = &r->work->task;
+    skip_opened(r);
+    if (r->asked == t->scenes || r->asked - r->opened >= SCENES_AHEAD)
+        return -1;
+    const int after = plan_of(r, r->asked)->after;
+    if (after >= 0 && r->scene[after].taken < plan_of(r, after)->pictures)
+        return -1;
+    r->scene[r->asked].state = RUN_SCENE_ASKED;
+    return r->asked++;
+}
+
+void run_scene_made(run *r, int scene, scene_input *input)
+{
+    run_scene *s = &r->scene[scene];
+    assert(s->state == RUN_SCENE_ASKED);
+    s->state = RUN_SCENE_READY;
+    s->input = *input;
+    *input = (scene_input){0};
+}
+
+void run_scene_taken(run *r, int scene)
+{
+    r->scene[scene].taken++;
+}
+
+void run_scene_done(residents *all, run_scene *s)
+{
+    scene_input_done(&s->input);
+    dev_drop(all->d, &s->latent);
+}
+
+int run_beginnable(const run *r)
+{
+    for (int i = r->opened; i < r->asked; i++)
+        if (r->scene[i].state == RUN_SCENE_READY && r->scene[i].begun < plan_of(r, i)->pictures)
+            return i;
+    return -1;
+}
+
+/* ---------------------------------------------------------------- encoding */
+
+bool run_untouched(const run *r, int scene)
+{
+    return plan_of(r, scene)->steps == 0;
+}
+
+bool run_must_encode(const run *r, int scene)
+{
+    return !run_untouched(r, scene) && r->scene[scene].input.init.px;
+}
+
+/* The init picture through the encoder: the mean of the posterior, in the sampler's scale. */
+int run_encode(residents *all, run *r, int scene, err *e)
+{
+    dev *d = all->d;
+    run_scene *s = &r->scene[scene];
+    const image *init = &s->input.init;
+    const model_config *c = &r->resident->model->config;
+    size_t mark = dev_mark(d);
+    bool finite = true;
+    s->latent = dev_keep(d, F32, 1, init->h / c->factor, init->w / c->factor, c->latent_channels);
+    tensor bytes = dev_tensor(d, U8, 1, init->h, init->w, 3);
+    dev_upload(d, bytes, init->px);
+    tensor pixels = op_pixels_in(d, NEW, bytes);                          /* [1,H,W,3] */
+    tensor moments = vae_encode(d, NEW, r->resident->model->vae, pixels); /* [1,h,w,8] */
+    op_gather(d, &s->latent, &moments, 1, c->latent_channels, (float)c->latent_scale);
+    op_finite(d, s->latent, &finite);
+    dev_release(d, mark);
+    if (d->status != DEV_OK)
+        return residents_error(all, "encoding the picture", e);
+    if (!finite)
+        return err_set(e, ERR_DEVICE,
+                       "the encoder of model %s gave NaN or infinity: its weights are damaged",
+                       r->resident->model->name);
+    s->encoded = true;
+    scene_input_done(&s->input);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- sequences */
+
+static void append_seq(run *r, seq *s)
+{
+    seq **end = &r->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+    r->sequences++;
+}
+
+int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e)
+{
+    const job *j = &r->work->job;
+    const scene_plan *plan = plan_of(r, scene);
+    run_scene *from = &r->scene[scene];
+    const int factor = r->resident->model->config.factor;
+    seq_options o = {.sampler = j->sampler,
+                     .scheduler = j->scheduler,
+                     .steps = plan->steps,
+                     .t_enc = plan->t_enc,
+                     .rng = j->rng,
+                     .seed = (uint64_t)plan->seed + (uint64_t)from->begun,
+                     .h = plan->height / factor,
+                     .w = plan->width / factor,
+                     .latent = from->encoded ? &from->latent : NULL,
+                     .positive = r->positive,
+                     .negative = r->negative,
+                     .cfg_scale = j->cfg_scale,
+                     .preview = j->want_preview};
+    seq *s = seq_new(all->d, &o, e);
+    if (!s)
+        return all->d->status != DEV_OK ? residents_error(all, "starting a picture", e) : e->code;
+    s->scene = scene;
+    s->picture = from->begun++;
+    s->turn = turn;
+    append_seq(r, s);
+    return 0;
+}
+
+int run_picture(const run *r, const seq *s)
+{
+    return r->scene[s->scene].before + s->picture;
+}
+
+static void unlink_seq(run *r, seq *s)
+{
+    seq **at = &r->first;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    r->sequences--;
+}
+
+int run_decode(residents *all, run *r, seq *s, image *out, err *e)
+{
+    dev *d = all->d;
+    const model_config *c = &r->resident->model->config;
+    const scene_plan *plan = plan_of(r, s->scene);
+    int rc = image_new(out, plan->width, plan->height, 3, e);
+    if (rc)
+        return rc;
+    size_t mark = dev_mark(d);
+    bool finite = true;
+    tensor z = op_gather(d, NEW, &s->x, 1, c->latent_channels, (float)(1.0 / c->latent_scale));
+    tensor pixels = vae_decode(d, NEW, r->resident->model->vae, z); /* [1,H,W,3] */
+    op_finite(d, pixels, &finite);
+    tensor bytes = op_pixels_out(d, NEW, pixels);
+    dev_download(d, out->px, bytes);
+    dev_release(d, mark);
+    if (d->status != DEV_OK)
+        rc = residents_error(all, "decoding the picture", e);
+    else if (!finite)
+        rc = err_set(e, ERR_DEVICE,
+                     "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
+                     r->resident->model->name);
+    if (rc) {
+        image_done(out);
+        return rc;
+    }
+    unlink_seq(r, s);
+    seq_free(d, &s);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- pictures out */
+
+int run_copy(run *r, int scene, image *out, err *e)
+{
+    run_scene *from = &r->scene[scene];
+    const image *init = &from->input.init;
+    int rc = image_new(out, init->w, init->h, init->channels, e);
+    if (rc)
+        return rc;
+    memcpy(out->px, init->px, (size_t)init->w * (size_t)init->h * (size_t)init->channels);
+    from->begun++;
+    return 0;
+}
+
+void run_handed_out(residents *all, run *r, int scene)
+{
+    run_scene *s = &r->scene[scene];
+    r->to_hand_out--;
+    r->evaluations_over += s->evaluations;
+    r->steps_over += s->steps;
+    if (++s->out == plan_of(r, scene)->pictures)
+        run_scene_done(all, s);
+}
