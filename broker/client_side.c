@@ -55,7 +55,8 @@ static int hash_contents(uint64_t *hash, const wire_job *from, wire_message *m, 
 static int pack_effective(zmq_msg_t *to, const wire_job *from, const job *j, err *e)
 {
     wire_job effective = *from;
-    wire_job_settings(&effective, j);
+    wire_job_options room;
+    wire_job_settings(&effective, &room, j);
     const size_t size = overpaint__job__get_packed_size(&effective);
     if (size > JOB_HEADER_MAX)
         return err_set(e, ERR_TOO_LARGE,

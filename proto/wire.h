@@ -101,10 +101,20 @@ void wire_frames_close(zmq_msg_t *frames, size_t count);
 /* --- jobs and blobs -----------------------------------------------------------------------------
  */
 
+/* Where the options of a job's message are. */
+typedef struct {
+    Overpaint__InpaintOptions inpaint;
+    Overpaint__SoftInpainting soft;
+    Overpaint__OutpaintOptions outpaint;
+    Overpaint__LoopbackOptions loopback;
+    Overpaint__UpscaleOptions upscale;
+} wire_job_options;
+
 /* A job as a message. Texts that do not fit the header and the pictures become payload frames:
  * frames must have room for WIRE_FRAMES_MAX. The packed header stays below WIRE_HEADER_MAX. */
 typedef struct {
     wire_job message;
+    wire_job_options options;
     wire_blob input[JOB_INPUTS_MAX], *input_at[JOB_INPUTS_MAX];
     wire_blob prompt, negative_prompt;
     zmq_msg_t frame[WIRE_FRAMES_MAX];
@@ -115,9 +125,9 @@ int wire_job_pack(wire_job_packed *to, const job *j, err *e);
 void wire_job_packed_done(wire_job_packed *p); /* closes frames that were not sent */
 
 /* Writes every setting of the job into the message, so that defaults are decided once. Leaves id,
- * texts, pictures and unknown fields as they are. The strings are the job's or constants: never
- * free such a message. */
-void wire_job_settings(wire_job *to, const job *j);
+ * texts, pictures and unknown fields as they are. The strings are the job's or constants, the
+ * options are in `room`: never free such a message. */
+void wire_job_settings(wire_job *to, wire_job_options *room, const job *j);
 
 /* The job of a message; unknown names and bad blobs are errors (ERR_INVALID), absent fields
  * defaults. Pictures point into `m`, which must live as long as the job. Does not call job_check.

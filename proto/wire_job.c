@@ -1,6 +1,6 @@
 /* Jobs as messages. Numbers and names travel in the header, an absent field means its default;
  * pictures and texts too long for the header travel as payload frames. */
-#include "proto/wire.h"
+#include "proto/wire_options.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,11 +62,22 @@ static int pack_text(wire_job_packed *to, char *text, char **field, wire_blob *b
     return add_frame(to, blob, text, size, e);
 }
 
+/* Where the message refers to a picture of that role; NULL: there is one already. */
+static wire_blob **blob_place(wire_job_packed *to, input_role role)
+{
+    wire_blob **mask = role == INPUT_MASK ? &to->options.inpaint.mask : &to->options.inpaint.sketch;
+    if (role == INPUT_PICTURE)
+        return &to->input_at[to->message.n_input++];
+    return *mask ? NULL : mask;
+}
+
 static int pack_input(wire_job_packed *to, size_t i, const job_picture *p, err *e)
 {
-    wire_blob *b = &to->input[i];
+    wire_blob *b = &to->input[i], **place = blob_place(to, p->role);
+    if (!place)
+        return err_set(e, ERR_INVALID, "two masks or two sketches, expected one at most");
     overpaint__blob__init(b);
-    to->input_at[i] = b;
+    *place = b;
     if (p->path[0]) {
         b->path = (char *)p->path;
         return 0;
@@ -74,37 +85,39 @@ static int pack_input(wire_job_packed *to, size_t i, const job_picture *p, err *
     return add_frame(to, b, p->bytes, p->size, e);
 }
 
-void wire_job_settings(wire_job *m, const job *j)
-{
-    m->has_task = 1;
-    m->task = (Overpaint__Task)j->task;
 #define PUT(name)                                                                                  \
     m->has_##name = 1;                                                                             \
-    m->name = j->name;
+    m->name = from->name;
+
+void wire_job_settings(wire_job *m, wire_job_options *room, const job *from)
+{
+    m->has_task = 1;
+    m->task = (Overpaint__Task)from->task;
     JOB_NUMBERS(PUT)
-#undef PUT
-    m->model = j->model[0] ? (char *)j->model : NULL;
-    m->sampler = (char *)catalog_sampler(j->sampler)->name;
-    m->scheduler = (char *)catalog_schedule(j->scheduler);
+    m->model = from->model[0] ? (char *)from->model : NULL;
+    m->img2img_upscaler = from->img2img_upscaler[0] ? (char *)from->img2img_upscaler : NULL;
+    m->sampler = (char *)catalog_sampler(from->sampler)->name;
+    m->scheduler = (char *)catalog_schedule(from->scheduler);
     m->has_resize_mode = 1;
-    m->resize_mode = j->resize;
-    m->rng = (char *)rng_names[j->rng];
-    m->format = (char *)format_names[j->format];
+    m->resize_mode = from->resize;
+    m->rng = (char *)rng_names[from->rng];
+    m->format = (char *)format_names[from->format];
     m->has_background = 1;
-    m->background =
-        (uint32_t)j->background[0] << 16 | (uint32_t)j->background[1] << 8 | j->background[2];
+    m->background = (uint32_t)from->background[0] << 16 | (uint32_t)from->background[1] << 8 |
+                    from->background[2];
+    wire_options_put(m, room, from);
 }
+#undef PUT
 
 int wire_job_pack(wire_job_packed *to, const job *j, err *e)
 {
     memset(to, 0, sizeof *to);
     wire_job *m = &to->message;
     overpaint__job__init(m);
-    wire_job_settings(m, j);
+    wire_job_settings(m, &to->options, j);
     m->has_id = 1;
     m->id = wire_id_bytes(&j->id);
     m->input = to->input_at;
-    m->n_input = j->inputs;
     assert(j->inputs <= JOB_INPUTS_MAX);
 
     int rc = pack_text(to, j->prompt, &m->prompt, &to->prompt, &m->prompt_blob, e);
@@ -138,9 +151,9 @@ static int unpack_text(char **field, const char *text, const wire_blob *blob, wi
     return job_set_text(field, (const char *)bytes, size, e);
 }
 
-static int unpack_input(job *j, const wire_blob *b, wire_message *m, err *e)
+static int unpack_input(job *j, input_role role, const wire_blob *b, wire_message *m, err *e)
 {
-    job_picture p = {0};
+    job_picture p = {.role = role};
     if (b->path) {
         if (strlen(b->path) >= sizeof p.path)
             return err_set(e, ERR_INVALID,
@@ -182,12 +195,44 @@ static int unpack_names(job *j, const wire_job *from, err *e)
         rc = unpack_choice(&format, "format", from->format, format_names, e);
     j->rng = (rng_source)rng;
     j->format = (picture_format)format;
-    if (!rc && from->model) {
-        if (strlen(from->model) >= sizeof j->model)
-            return err_set(e, ERR_INVALID, "model name has %zu bytes, at most %zu are allowed",
-                           strlen(from->model), sizeof j->model - 1);
-        strcpy(j->model, from->model);
-    }
+    if (!rc)
+        rc = wire_name_get(j->model, sizeof j->model, "model name", from->model, e);
+    if (!rc)
+        rc = wire_name_get(j->img2img_upscaler, sizeof j->img2img_upscaler, "img2img upscaler",
+                           from->img2img_upscaler, e);
+    return rc;
+}
+
+#define GET(name)                                                                                  \
+    if (from->has_##name)                                                                          \
+        to->name = from->name;
+
+static void get_numbers(job *to, const wire_job *from)
+{
+    if (from->has_task)
+        to->task = (task_kind)from->task;
+    JOB_NUMBERS(GET)
+    if (from->has_resize_mode)
+        to->resize = (resize_mode)from->resize_mode;
+    if (from->has_background)
+        for (int i = 0; i < 3; i++)
+            to->background[i] = (uint8_t)(from->background >> (16 - 8 * i));
+}
+#undef GET
+
+static int get_inputs(job *j, const wire_job *from, wire_message *m, err *e)
+{
+    const Overpaint__InpaintOptions *i = from->inpaint;
+    int rc = 0;
+    if (from->n_input > JOB_INPUTS_MAX)
+        return err_set(e, ERR_INVALID, "%zu pictures, at most %d are allowed", from->n_input,
+                       JOB_INPUTS_MAX);
+    for (size_t k = 0; !rc && k < from->n_input; k++)
+        rc = unpack_input(j, INPUT_PICTURE, from->input[k], m, e);
+    if (!rc && i && i->mask)
+        rc = unpack_input(j, INPUT_MASK, i->mask, m, e);
+    if (!rc && i && i->sketch)
+        rc = unpack_input(j, INPUT_SKETCH, i->sketch, m, e);
     return rc;
 }
 
@@ -196,28 +241,16 @@ int wire_job_unpack(job *j, const wire_job *from, wire_message *m, err *e)
     job_init(j);
     if (!from || !from->has_id || !wire_id(&j->id, &from->id))
         return err_set(e, ERR_PROTOCOL, "job without an id of %d bytes", JOB_ID_BYTES);
-    if (from->has_task)
-        j->task = (task_kind)from->task;
-#define GET(name)                                                                                  \
-    if (from->has_##name)                                                                          \
-        j->name = from->name;
-    JOB_NUMBERS(GET)
-#undef GET
-    if (from->has_resize_mode)
-        j->resize = (resize_mode)from->resize_mode;
-    if (from->has_background)
-        for (int i = 0; i < 3; i++)
-            j->background[i] = (uint8_t)(from->background >> (16 - 8 * i));
+    get_numbers(j, from);
     int rc = unpack_names(j, from, e);
     if (!rc)
         rc = unpack_text(&j->prompt, from->prompt, from->prompt_blob, m, e);
     if (!rc)
         rc = unpack_text(&j->negative_prompt, from->negative_prompt, from->negative_prompt_blob, m,
                          e);
-    if (!rc && from->n_input > JOB_INPUTS_MAX)
-        rc = err_set(e, ERR_INVALID, "%zu pictures, at most %d are allowed", from->n_input,
-                     JOB_INPUTS_MAX);
-    for (size_t i = 0; !rc && i < from->n_input; i++)
-        rc = unpack_input(j, from->input[i], m, e);
+    if (!rc)
+        rc = wire_options_get(j, from, e);
+    if (!rc)
+        rc = get_inputs(j, from, m, e);
     return rc;
 }

@@ -43,6 +43,10 @@ static void read_again(const job *j)
     rc = wire_job_unpack(&again, m.header->submit->job, &m, &e);
     assert(!rc && job_id_equal(&again.id, &j->id) && again.inputs == j->inputs);
     assert(again.seed == j->seed && again.sampler == j->sampler && again.steps == j->steps);
+    assert(again.inpaint.padding == j->inpaint.padding && again.upscale.scale == j->upscale.scale);
+    assert(again.outpaint.pixels == j->outpaint.pixels &&
+           again.loopback.loops == j->loopback.loops);
+    assert(!job_find_input(&again, INPUT_MASK) == !job_find_input(j, INPUT_MASK));
     assert(!strcmp(again.prompt ? again.prompt : "", j->prompt ? j->prompt : ""));
     job_done(&again);
     wire_message_done(&m);
