@@ -149,7 +149,7 @@ typedef struct {
     float scale;
 } gather_args;
 
-enum { STEP_PREDICTIONS = 4, STEP_HISTORY = 4 };
+enum { STEP_PREDICTIONS = 8, STEP_HISTORY = 4 };
 /* Terms of a step, in the order in which they are added. */
 enum {
     STEP_X,

@@ -65,7 +65,7 @@ static void check_names(const job *j, err *found)
         check_name(names[i].field, names[i].name, names[i].size, j->paths_allowed, found);
 }
 
-static void check_text(const char *field, const char *text, err *found)
+static void check_text(const char *field, const char *text, prompt_role role, err *found)
 {
     if (!text)
         return; /* the same as "" */
@@ -77,7 +77,7 @@ static void check_text(const char *field, const char *text, err *found)
     else if (!text_is_utf8(text, length, &at))
         err_add(found, ERR_INVALID, "%s has byte 0x%02x at %zu, expected UTF-8", field,
                 (unsigned char)text[at], at);
-    else if (prompt_check(text, &grammar))
+    else if (prompt_check(text, role, &grammar))
         err_add(found, grammar.code, "%s: %s", field, grammar.text);
 }
 
@@ -158,8 +158,8 @@ int job_check(job *j, err *e)
     job_check_ranges(j, &found);
     job_check_task(j, &found);
     check_names(j, &found);
-    check_text("prompt", j->prompt, &found);
-    check_text("negative_prompt", j->negative_prompt, &found);
+    check_text("prompt", j->prompt, PROMPT_POSITIVE, &found);
+    check_text("negative_prompt", j->negative_prompt, PROMPT_NEGATIVE, &found);
     check_inputs(j, &found);
     check_strength(j, &found);
     check_quality(j, &found);

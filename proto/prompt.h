@@ -1,5 +1,5 @@
-/* The prompt grammar as text: weights in brackets and BREAK (web UI 1.10 rules, see prompt_parse).
- * No tokens here; those need a vocabulary (worker/model/tokenizer.h). */
+/* The prompt grammar as text (web UI 1.10 rules): weights in brackets and BREAK, of one text as it
+ * is tokenised. No tokens here; those need a vocabulary (worker/model/tokenizer.h). */
 #ifndef PROTO_PROMPT_H
 #define PROTO_PROMPT_H
 
@@ -26,8 +26,18 @@ typedef struct {
 int prompt_parse(prompt *out, const char *text, err *e);
 void prompt_done(prompt *p);
 
-/* 0, or ERR_INVALID when the text uses prompt editing `[a:b:0.5]`, alternation `[a|b]`, AND or an
- * extra-network tag `<lora:…>`: features that are refused, never taken literally. */
-int prompt_check(const char *text, err *e);
+/* AND, and what makes the text of each step, is read before: see prompt_plan.h. */
+enum {
+    PROMPT_PARTS_MAX = 7,    /* prompts joined by AND */
+    PROMPT_WEIGHT_MAX = 1000 /* of one of them, either sign */
+};
+
+/* A negative prompt knows no AND: there it is a word. */
+typedef enum { PROMPT_POSITIVE, PROMPT_NEGATIVE } prompt_role;
+
+/* What can be said of a prompt before the number of steps is known. ERR_TOO_LARGE for brackets too
+ * deep and too many parts; ERR_INVALID for weights out of range and for an extra-network tag
+ * `<lora:…>`, which is refused, never taken literally. */
+int prompt_check(const char *text, prompt_role role, err *e);
 
 #endif

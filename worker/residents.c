@@ -262,12 +262,6 @@ int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, er
 
 /* ---------------------------------------------------------------- conditioning */
 
-static bool same_chunks(const token_chunks *a, const token_chunks *b)
-{
-    return a->count == b->count && !memcmp(a->id, b->id, (size_t)a->count * sizeof *a->id) &&
-           !memcmp(a->weight, b->weight, (size_t)a->count * sizeof *a->weight);
-}
-
 static int copy_chunks(token_chunks *to, const token_chunks *from)
 {
     const size_t ids = (size_t)from->count * sizeof *from->id;
@@ -336,7 +330,7 @@ conditioning *residents_text(residents *all, resident *r, const token_chunks *ch
                              err *e)
 {
     conditioning *c = r->texts;
-    while (c && (c->clip_skip != clip_skip || !same_chunks(&c->chunks, chunks)))
+    while (c && (c->clip_skip != clip_skip || !token_chunks_equal(&c->chunks, chunks)))
         c = c->next;
     if (!c) {
         while (count_texts(all) >= TEXTS_MAX && drop_text(all))

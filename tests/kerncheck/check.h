@@ -9,7 +9,7 @@
 
 #include "kernels/ops.h"
 
-enum { SLOTS = 16, SAMPLES_MOST = 5, SUBJECTS_MOST = 20, BITS = 4 };
+enum { SLOTS = 20, SAMPLES_MOST = 5, SUBJECTS_MOST = 20, BITS = 4 };
 
 typedef struct {
     uint64_t state;

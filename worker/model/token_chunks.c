@@ -83,6 +83,15 @@ static int add_piece(chunk_maker *m, const tokenizer *t, const prompt_piece *pie
     return status;
 }
 
+/* Gives back what was not needed: a job may keep hundreds of texts. */
+static void shrink(token_chunks *c)
+{
+    void *id = realloc(c->id, (size_t)c->count * sizeof *c->id);
+    void *weight = realloc(c->weight, (size_t)c->count * sizeof *c->weight);
+    c->id = id ? id : c->id;
+    c->weight = weight ? weight : c->weight;
+}
+
 int token_chunks_make(token_chunks *out, const tokenizer *t, const prompt *p, err *e)
 {
     *out = (token_chunks){.id = malloc(CHUNKS_MAX * sizeof *out->id),
@@ -97,7 +106,16 @@ int token_chunks_make(token_chunks *out, const tokenizer *t, const prompt *p, er
         status = flush(&m, e);
     if (status)
         token_chunks_done(out);
+    else
+        shrink(out);
     return status;
+}
+
+bool token_chunks_equal(const token_chunks *a, const token_chunks *b)
+{
+    const size_t count = (size_t)a->count;
+    return a->count == b->count && !memcmp(a->id, b->id, count * sizeof *a->id) &&
+           !memcmp(a->weight, b->weight, count * sizeof *a->weight);
 }
 
 void token_chunks_done(token_chunks *c)

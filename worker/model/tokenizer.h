@@ -3,6 +3,7 @@
 #ifndef WORKER_MODEL_TOKENIZER_H
 #define WORKER_MODEL_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,5 +37,6 @@ typedef struct {
  */
 int token_chunks_make(token_chunks *out, const tokenizer *t, const prompt *p, err *e);
 void token_chunks_done(token_chunks *c);
+bool token_chunks_equal(const token_chunks *a, const token_chunks *b);
 
 #endif
