@@ -231,17 +231,22 @@ void op_emphasis(dev *d, tensor x, const double *weights)
         d->kernels->emphasis(d, &a);
 }
 
-tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale)
+void op_place(dev *d, tensor out, int64_t first, const tensor *source, int64_t c, float scale)
 {
-    int64_t h = source[0].dim[1], w = source[0].dim[2];
-    for (int64_t i = 0; i < n; i++)
+    assert(is_input(d, out, F32) && first >= 0 && first + c <= out.dim[3]);
+    for (int64_t i = 0; i < out.dim[0]; i++)
         assert(is_input(d, source[i], F32) && source[i].dim[3] >= c &&
-               is_shape(source[i], 1, h, w, source[i].dim[3]));
-    const gather_args a = {
-        .out = result(d, out, F32, n, h, w, c), .source = source, .scale = scale};
+               is_shape(source[i], 1, out.dim[1], out.dim[2], source[i].dim[3]));
+    const gather_args a = {.out = out, .source = source, .first = first, .c = c, .scale = scale};
     if (ready(d, 0))
         d->kernels->gather(d, &a);
-    return a.out;
+}
+
+tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale)
+{
+    tensor to = result(d, out, F32, n, source[0].dim[1], source[0].dim[2], c);
+    op_place(d, to, 0, source, c, scale);
+    return to;
 }
 
 /* Not given, or like x. */
@@ -258,17 +263,26 @@ static bool reads_only_given(const step_row *r, const float coef[STEP_TERMS])
     for (int i = 0; i < STEP_HISTORY; i++)
         good &= coef[STEP_PAST + i] == 0 || tensor_given(r->history[i]);
     good &= coef[STEP_NOISE] == 0 || tensor_given(r->noise);
+    good &= coef[STEP_CHANGE] == 0 || r->hold[STEP_HOLD_DENOISED].on;
     return good && (coef[STEP_INIT] == 0 || tensor_given(r->init));
+}
+
+static bool is_hold(const dev *d, const step_row *r, const step_hold *h)
+{
+    return is_input(d, r->mask, F32) && is_shape(r->mask, 1, r->x.dim[1], r->x.dim[2], 1) &&
+           (h->init == 0 || tensor_given(r->init)) && (h->noise == 0 || tensor_given(r->noise)) &&
+           h->exponent >= 0 && h->contrast >= 0;
 }
 
 static void check_step(const dev *d, const step_row *r)
 {
-    tensor x = r->x, mask = r->mask;
-    assert(is_input(d, x, F32) && x.dim[0] == 1);
+    tensor x = r->x;
+    const bool denoised = tensor_given(r->denoised) || r->hold[STEP_HOLD_DENOISED].on;
+    assert(is_input(d, x, F32) && x.dim[0] == 1 && x.dim[3] <= STEP_CHANNELS);
     assert(is_term(d, r->noise, x) && is_term(d, r->init, x));
     assert(is_term(d, r->denoised, x) && is_term(d, r->input, x));
     assert(reads_only_given(r, r->coef_x));
-    assert(!tensor_given(r->denoised) || reads_only_given(r, r->coef_denoised));
+    assert(!denoised || (reads_only_given(r, r->coef_denoised) && !r->coef_denoised[STEP_CHANGE]));
     for (int i = 0; i < STEP_PREDICTIONS; i++)
         assert(is_term(d, r->prediction[i], x));
     for (int i = 0; i < STEP_HISTORY; i++) {
@@ -276,9 +290,8 @@ static void check_step(const dev *d, const step_row *r)
         assert(!r->stored[i] ||
                (tensor_given(r->history[i]) && reads_only_given(r, r->coef_history[i])));
     }
-    if (tensor_given(mask))
-        assert(tensor_given(r->init) && is_input(d, mask, F32) &&
-               is_shape(mask, 1, x.dim[1], x.dim[2], 1));
+    for (int i = 0; i < STEP_HOLDS; i++)
+        assert(!r->hold[i].on || is_hold(d, r, &r->hold[i]));
 }
 
 void op_step(dev *d, int n, const step_row *row)

@@ -40,6 +40,8 @@ tensor op_timestep_embedding(dev *d, tensor *out, const double *t, int64_t n, in
 tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table, tensor position);
 void op_emphasis(dev *d, tensor x, const double *weights);
 tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale);
+/* The part of op_gather that writes, to channels first .. first+c-1 of a tensor that has more. */
+void op_place(dev *d, tensor out, int64_t first, const tensor *source, int64_t c, float scale);
 void op_step(dev *d, int n, const step_row *row);
 tensor op_pixels_in(dev *d, tensor *out, tensor x);
 tensor op_pixels_out(dev *d, tensor *out, tensor x);

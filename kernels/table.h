@@ -142,14 +142,16 @@ typedef struct {
     const double *weights; /* host, n*t */
 } emphasis_args;
 
-/* gather: out[i] = scale * the first c channels of source[i]; n samples of one shape. */
+/* gather: channels first .. first+c-1 of out[i] = scale * the first c channels of source[i]; n
+ * samples of one height and width. The other channels of out stay. */
 typedef struct {
-    tensor out;           /* [n,h,w,c] */
+    tensor out;           /* [n,h,w,>=first+c] */
     const tensor *source; /* n tensors [1,h,w,>=c] */
+    int64_t first, c;
     float scale;
 } gather_args;
 
-enum { STEP_PREDICTIONS = 8, STEP_HISTORY = 4 };
+enum { STEP_PREDICTIONS = 8, STEP_HISTORY = 4, STEP_CHANNELS = 16 };
 /* Terms of a step, in the order in which they are added. */
 enum {
     STEP_X,
@@ -157,24 +159,46 @@ enum {
     STEP_PAST = STEP_PREDICTION + STEP_PREDICTIONS,
     STEP_NOISE = STEP_PAST + STEP_HISTORY,
     STEP_INIT,
+    STEP_CHANGE, /* what holding changes in the x0 prediction */
     STEP_TERMS
 };
 
-/* step: every sampler's update. With old values on the right, term by term, fp32:
- *     x'          = sum coef_x[i] * term[i]
- *                   then, where a mask is given: x' = init + mask * (x' - init)
- *     history'[j] = sum coef_history[j][i] * term[i]      for the j that are stored
- *     denoised    = sum coef_denoised[i] * term[i]        when given
- *     input       = x' * input_scale                      when given: the UNet's next input
- * Terms with coefficient 0 are not read; a term whose tensor is not given must have it. */
+/* What a mask can hold. */
+enum { STEP_HOLD_DENOISED, STEP_HOLD_X, STEP_HOLD_INPUT, STEP_HOLDS };
+
+/* Holds a value to what is known where the mask m (1 = repaint) is small; in double:
+ *     known = init * term init + noise * term noise
+ *     m'    = m^exponent
+ *     v     = (1 - m') known + m' value
+ * With contrast p > 0 the length of v over the channels of its pixel is replaced by one between
+ * those of its two parts:
+ *     v ((1 - m') |known|^p + m' |value|^p)^(1/p) / (|v| + 1e-5) */
 typedef struct {
-    tensor x; /* in and out, [1,h,w,c] */
+    bool on;
+    float init, noise;
+    double exponent, contrast;
+} step_hold;
+
+/* step: every sampler's update. With old values on the right, term by term, fp32:
+ *     denoised    = sum coef_denoised[i] * term[i], held      when given
+ *     change      = denoised - that sum before it was held: a term of the sums below
+ *     x'          = sum coef_x[i] * term[i], held
+ *     history'[j] = sum coef_history[j][i] * term[i]          for the j that are stored
+ *     input       = x' * input_scale, held                    when given: the UNet's next input
+ * Terms with coefficient 0 are not read; a term whose tensor is not given must have it. Nothing is
+ * held unless its hold is on; where the mask is 1 a hold without contrast changes no bit.
+ *
+ * For a prediction eps with denoised = a x + b eps, a coefficient of eps divided by b is that of
+ * the change: the sum is then the one of the eps that belongs to the held x0 prediction. */
+typedef struct {
+    tensor x; /* in and out, [1,h,w,c], c <= STEP_CHANNELS */
     tensor prediction[STEP_PREDICTIONS], history[STEP_HISTORY], noise, init;
-    tensor mask; /* [1,h,w,1], 1 = repaint */
+    tensor mask; /* [1,h,w,1], 0 to 1; needed by a hold */
     tensor denoised, input;
     float coef_x[STEP_TERMS], coef_history[STEP_HISTORY][STEP_TERMS], coef_denoised[STEP_TERMS];
     bool stored[STEP_HISTORY];
     float input_scale;
+    step_hold hold[STEP_HOLDS];
 } step_row;
 
 typedef struct {

@@ -78,13 +78,13 @@ void ref_gather(dev *d, const gather_args *a)
 {
     if (d->options.dry)
         return;
-    int64_t n = a->out.dim[0], c = a->out.dim[3], pixels = a->out.dim[1] * a->out.dim[2];
-    float *to = a->out.data;
+    int64_t n = a->out.dim[0], width = a->out.dim[3], pixels = a->out.dim[1] * a->out.dim[2];
+    float *to = (float *)a->out.data + a->first;
     for (int64_t i = 0; i < n; i++) {
         const float *from = a->source[i].data;
-        for (int64_t p = 0; p < pixels; p++, from += a->source[i].dim[3])
-            for (int64_t j = 0; j < c; j++)
-                *to++ = a->scale * from[j];
+        for (int64_t p = 0; p < pixels; p++, from += a->source[i].dim[3], to += width)
+            for (int64_t j = 0; j < a->c; j++)
+                to[j] = a->scale * from[j];
     }
 }
 

@@ -176,27 +176,44 @@ void check_timestep_embedding(session *s)
     trial_run(&t);
 }
 
+typedef struct {
+    int64_t first, c;
+    float scale;
+} gather_case;
+
 static void call_gather(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
 {
     (void)w;
     (void)first;
+    const gather_case *g = t->own;
     tensor out = at[OUT], source[SAMPLES_MOST];
     for (int64_t i = 0; i < out.dim[0]; i++)
         source[i] = tensor_sample(at[X], i);
-    op_gather(d, &out, source, out.dim[0], out.dim[3], *(const float *)t->own);
+    if (g->c == out.dim[3])
+        op_gather(d, &out, source, out.dim[0], g->c, g->scale);
+    else
+        op_place(d, out, g->first, source, g->c, g->scale);
 }
 
+/* Into a tensor of its own, or among channels that stay. */
 void check_gather(session *s)
 {
     static const int shapes[][4] = {{2, 64, 64, 4}};
+    randoms *r = &s->random;
     int64_t size[4];
     four_sizes(s, shapes[0], 1, size);
-    int64_t more = !s->bench && draw_bool(&s->random) ? draw_below(&s->random, 9) : 0;
-    float scale = draw_bool(&s->random) ? 1 : (float)draw_unit(&s->random) * 7;
+    int64_t more = !s->bench && draw_bool(r) ? draw_below(r, 9) : 0;
+    int64_t around = !s->bench && draw_bool(r) ? 1 + draw_below(r, 9) : 0;
+    gather_case g = {.first = around ? draw_below(r, around + 1) : 0,
+                     .c = size[3],
+                     .scale = draw_bool(r) ? 1 : (float)draw_unit(r) * 7};
     trial t = trial_new(s, 0, call_gather);
-    t.own = &scale;
+    t.own = &g;
     trial_in(&t, X, BATCHED, floats(size[0], size[1], size[2], size[3] + more));
-    trial_out(&t, OUT, BATCHED, shaped(size));
+    if (around)
+        trial_in_out(&t, OUT, BATCHED, floats(size[0], size[1], size[2], size[3] + around));
+    else
+        trial_out(&t, OUT, BATCHED, shaped(size));
     name_shape(&t, size, "of more", more);
     trial_run(&t);
 }

@@ -1,17 +1,17 @@
-/* step: random coefficients over random subsets of terms, outputs and masks; equal to the bit. */
+/* step: random coefficients over random subsets of terms, outputs and holds; equal to the bit. */
 #include <string.h>
 
 #include "tests/kerncheck/check.h"
 
-enum {
-    X,
-    PREDICTION,
-    HISTORY = PREDICTION + STEP_PREDICTIONS,
-    NOISE = HISTORY + STEP_HISTORY,
-    INIT,
-    MASK,
-    DENOISED,
-    INPUT
+enum { /* as the terms, as far as they are tensors */
+       X,
+       PREDICTION,
+       HISTORY = PREDICTION + STEP_PREDICTIONS,
+       NOISE = HISTORY + STEP_HISTORY,
+       INIT,
+       MASK,
+       DENOISED,
+       INPUT
 };
 
 static void call(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
@@ -36,6 +36,27 @@ static void call(dev *d, const trial *t, const tensor *at, const weight *w, int6
         row[i].input = part[INPUT];
     }
     op_step(d, n, row);
+}
+
+/* A mask like real ones: much of it 0 or 1. */
+static void make_mask(randoms *r, tensor mask)
+{
+    float *m = mask.data;
+    for (int64_t i = 0; i < tensor_count(mask); i++)
+        m[i] = (float)(draw_bool(r) ? draw_unit(r) : (double)draw_below(r, 2));
+}
+
+static void draw_holds(randoms *r, const bool given[STEP_TERMS], step_hold hold[STEP_HOLDS])
+{
+    for (int i = 0; i < STEP_HOLDS; i++) {
+        hold[i] = (step_hold){.on = draw_bool(r),
+                              .exponent = draw_bool(r) ? 1 : 8 * draw_unit(r),
+                              .contrast = draw_bool(r) ? 0 : 1 + 31 * draw_unit(r)};
+        if (given[STEP_INIT])
+            hold[i].init = draw_bool(r) ? 1 : (float)draw_unit(r);
+        if (given[STEP_NOISE] && draw_bool(r))
+            hold[i].noise = (float)draw_unit(r);
+    }
 }
 
 /* Terms that are not there get 0, as do some that are. */
@@ -69,20 +90,25 @@ void check_step(session *s)
         else
             trial_in(&t, i, BATCHED, like);
     }
-    if (given[STEP_INIT] && draw_bool(r))
-        trial_in(&t, MASK, BATCHED, floats(size[0], size[1], size[2], 1));
+    const bool masked = draw_bool(r);
+    if (masked)
+        make_mask(r, trial_in(&t, MASK, BATCHED, floats(size[0], size[1], size[2], 1)));
     if (draw_bool(r))
         trial_out(&t, DENOISED, BATCHED, like);
     if (draw_bool(r))
         trial_out(&t, INPUT, BATCHED, like);
     for (int64_t n = 0; n < size[0]; n++) {
-        draw_coefficients(r, given, rows[n].coef_x);
+        if (masked)
+            draw_holds(r, given, rows[n].hold);
         draw_coefficients(r, given, rows[n].coef_denoised);
+        given[STEP_CHANGE] = rows[n].hold[STEP_HOLD_DENOISED].on;
+        draw_coefficients(r, given, rows[n].coef_x);
         rows[n].input_scale = (float)draw_unit(r);
         for (int i = 0; i < STEP_HISTORY; i++) {
             rows[n].stored[i] = given[STEP_PAST + i] && draw_bool(r);
             draw_coefficients(r, given, rows[n].coef_history[i]);
         }
+        given[STEP_CHANGE] = false;
     }
     trial_shape(&t, "%lldx%lldx%lldx%lld", (long long)size[0], (long long)size[1],
                 (long long)size[2], (long long)size[3]);

@@ -1,5 +1,6 @@
 /* What must hold whatever the numbers are: an option of an op equals the same thing done by hand.
  * Together with the golden data this is what the reference itself rests on. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -242,13 +243,149 @@ static void test_step(void **state)
         .coef_history = {{[STEP_X] = 1, [STEP_PAST] = 2}},
         .coef_denoised = {[STEP_PAST] = 1, [STEP_INIT] = 0.5f},
         .stored = {true},
-        .input_scale = 2};
+        .input_scale = 2,
+        .hold = {[STEP_HOLD_X] = {.on = true, .init = 1, .exponent = 1}}};
     op_step(d, 1, &r);
     /* x' = 1 + 21 - 12 = 10 and 2 - 7 - 6 = -11; then 100 where the mask is 0, half way at 0.5 */
     assert_true(x[0] == 100 && x[1] == 200 + 0.5f * (-11 - 200));
     assert_true(past[0] == 1 + 10 && past[1] == 2 + 12); /* from the old x and the old history */
     assert_true(denoised[0] == 5 + 50 && denoised[1] == 6 + 100);
     assert_true(input[0] == 200 && input[1] == 2 * x[1]);
+    teardown(&d, &to);
+}
+
+enum { HELD = 3 * 4 }; /* 3 pixels of 4 channels */
+
+typedef struct {
+    float x[HELD], eps[HELD], past[HELD], init[HELD], noise[HELD], denoised[HELD], input[HELD];
+} held_values;
+
+/* Random values, the same for the same seed; past, denoised and input are results too. */
+static held_values some_held(uint32_t seed)
+{
+    held_values v;
+    float *at[] = {v.x, v.eps, v.past, v.init, v.noise, v.denoised, v.input};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        for (int k = 0; k < HELD; k++) {
+            seed = seed * 1664525 + 1013904223;
+            at[i][k] = (float)(seed >> 8) / (1 << 22) - 2;
+        }
+    return v;
+}
+
+/* An Euler step from sigma 3 to 2 that stores its x0 prediction, with holds. */
+static void step_held(dev *d, held_values *v, float *mask, const step_hold hold[STEP_HOLDS])
+{
+    step_row r = {.x = tensor_of(v->x, F32, 1, 1, 3, 4),
+                  .prediction = {tensor_of(v->eps, F32, 1, 1, 3, 4)},
+                  .history = {tensor_of(v->past, F32, 1, 1, 3, 4)},
+                  .init = tensor_of(v->init, F32, 1, 1, 3, 4),
+                  .noise = tensor_of(v->noise, F32, 1, 1, 3, 4),
+                  .mask = tensor_of(mask, F32, 1, 1, 3, 1),
+                  .denoised = tensor_of(v->denoised, F32, 1, 1, 3, 4),
+                  .input = tensor_of(v->input, F32, 1, 1, 3, 4),
+                  .coef_x = {[STEP_X] = 1, [STEP_PREDICTION] = -1},
+                  .coef_history = {{[STEP_X] = 1, [STEP_PREDICTION] = -3}},
+                  .coef_denoised = {[STEP_X] = 1, [STEP_PREDICTION] = -3},
+                  .stored = {true},
+                  .input_scale = 0.25f};
+    memcpy(r.hold, hold, sizeof r.hold);
+    if (hold[STEP_HOLD_DENOISED].on) {
+        r.coef_x[STEP_CHANGE] = (float)(-1.0 / -3);
+        r.coef_history[0][STEP_CHANGE] = 1;
+    }
+    op_step(d, 1, &r);
+}
+
+/* Where everything is repainted, holds change no bit. */
+static void test_step_all_repainted(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    const step_hold none[STEP_HOLDS] = {0};
+    const step_hold all[STEP_HOLDS] = {{.on = true, .init = 1, .exponent = 3},
+                                       {.on = true, .init = 1, .exponent = 1},
+                                       {.on = true, .init = 0.5f, .noise = 2, .exponent = 0.3}};
+    float ones[] = {1, 1, 1};
+    for (uint32_t seed = 0; seed < 100; seed++) {
+        held_values free_one = some_held(seed), held = some_held(seed);
+        step_held(d, &free_one, ones, none);
+        step_held(d, &held, ones, all);
+        assert_memory_equal(&held, &free_one, sizeof held);
+    }
+    teardown(&d, &to);
+}
+
+/* One hold at a time, by its definition, under masks of 0, 0.25 (made 0.5 by the exponent), 1. */
+static void test_step_holds(void **state)
+{
+    (void)state;
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    float mask[] = {0, 0.25f, 1};
+    for (int target = 0; target < STEP_HOLDS; target++) {
+        step_hold hold[STEP_HOLDS] = {0};
+        held_values was = some_held(7), v = was;
+        hold[target] = (step_hold){.on = true, .init = 0.5f, .noise = 2, .exponent = 0.5};
+        step_held(d, &v, mask, hold);
+        for (int i = 0; i < HELD; i++) {
+            const double m = sqrt(mask[i / 4]), known = 0.5 * was.init[i] + 2 * was.noise[i];
+            double denoised = was.x[i] - 3.0 * was.eps[i], eps = was.eps[i];
+            if (target == STEP_HOLD_DENOISED) {
+                denoised = (1 - m) * known + m * denoised;
+                eps = (was.x[i] - denoised) / 3;
+            }
+            double x = was.x[i] - eps;
+            if (target == STEP_HOLD_X)
+                x = (1 - m) * known + m * x;
+            double input = x * 0.25;
+            if (target == STEP_HOLD_INPUT)
+                input = (1 - m) * known + m * input;
+            assert_float_equal(v.x[i], x, 2e-6);
+            assert_float_equal(v.past[i], denoised, 2e-6);
+            assert_float_equal(v.denoised[i], denoised, 2e-6);
+            assert_float_equal(v.input[i], input, 2e-6);
+        }
+    }
+    teardown(&d, &to);
+}
+
+/* A hold to the init with contrast: the direction of the mix, a length between the two. */
+static void test_step_contrast(void **state)
+{
+    (void)state;
+    static const double contrasts[] = {1, 4, 32};
+    dev *d;
+    arena to;
+    setup(&d, &to, "ref");
+    float mask[] = {0, 0.25f, 1};
+    for (int i = 0; i < 3; i++) {
+        const double p = contrasts[i];
+        step_hold hold[STEP_HOLDS] = {0};
+        held_values was = some_held(11), v = was;
+        hold[STEP_HOLD_X] = (step_hold){.on = true, .init = 1, .exponent = 0.5, .contrast = p};
+        step_held(d, &v, mask, hold);
+        for (int pixel = 0; pixel < 3; pixel++) {
+            const double m = sqrt(mask[pixel]);
+            double mix[4], lengths[3] = {0}; /* of the mix, the init, x' */
+            for (int k = 0; k < 4; k++) {
+                const double init = was.init[4 * pixel + k];
+                const double x = was.x[4 * pixel + k] - (double)was.eps[4 * pixel + k];
+                mix[k] = init + m * (x - init);
+                lengths[0] += mix[k] * mix[k];
+                lengths[1] += init * init;
+                lengths[2] += x * x;
+            }
+            const double wanted =
+                pow((1 - m) * pow(lengths[1], p / 2) + m * pow(lengths[2], p / 2), 1 / p) /
+                (sqrt(lengths[0]) + 1e-5);
+            for (int k = 0; k < 4; k++)
+                assert_float_equal(v.x[4 * pixel + k], mix[k] * wanted, 1e-5);
+        }
+    }
     teardown(&d, &to);
 }
 
@@ -290,6 +427,10 @@ static void test_gather_and_finite(void **state)
     static const float wanted[] = {0.5f, 1, 2, 2.5f, 3.5f, 4, 4.5f, 5};
     tensor y = op_gather(d, NEW, source, 2, 2, 0.5f);
     expect_equal(y, tensor_of((void *)wanted, F32, 2, 1, 2, 2));
+    float wide[] = {0, 0, 9, 0, 0, 9, 0, 0, 9, 0, 0, 9};
+    static const float placed[] = {0, 2, 9, 0, 8, 9, 0, 14, 9, 0, 18, 9};
+    op_place(d, tensor_of(wide, F32, 2, 1, 2, 3), 1, source, 1, 2);
+    assert_memory_equal(wide, placed, sizeof placed);
     bool flag[2] = {false, true};
     ((float *)y.data)[7] = __builtin_inff();
     op_finite(d, y, flag);
@@ -365,6 +506,9 @@ int main(void)
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_step),
+        cmocka_unit_test(test_step_all_repainted),
+        cmocka_unit_test(test_step_holds),
+        cmocka_unit_test(test_step_contrast),
         cmocka_unit_test(test_pixels),
         cmocka_unit_test(test_gather_and_finite),
         cmocka_unit_test(test_not_finite_stays),
