@@ -116,22 +116,37 @@ static tensor join_contexts(const batch *b, dev *d, int32_t tokens[BATCH_ROWS_MA
     return all;
 }
 
+/* What the UNet takes: x of every row, and behind it what the model wants besides. */
+static tensor join_inputs(const batch *b, dev *d)
+{
+    const model_config *config = &b->resident->model->config;
+    const int64_t c = config->latent_channels, all = config->in_channels;
+    tensor input[BATCH_ROWS_MAX], extra[BATCH_ROWS_MAX];
+    for (int i = 0; i < b->rows; i++) {
+        input[i] = b->at[i].seq->input;
+        extra[i] = b->at[i].seq->extra;
+    }
+    tensor x = dev_tensor(d, F32, b->rows, b->h, b->w, all);
+    op_place(d, x, 0, input, c, 1.0f);
+    if (all > c)
+        op_place(d, x, c, extra, all - c, 1.0f);
+    return x;
+}
+
 void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
 {
     dev *d = all->d;
     double t[BATCH_ROWS_MAX];
     int32_t tokens[BATCH_ROWS_MAX];
-    tensor input[BATCH_ROWS_MAX];
     for (int i = 0; i < b->rows; i++) {
         t[i] = b->at[i].seq->eval.timestep;
-        input[i] = b->at[i].seq->input;
         finite[i] = true;
     }
-    const int64_t c = b->at[0].seq->x.dim[3];
+    const int64_t c = b->resident->model->config.out_channels;
     size_t mark = dev_mark(d);
-    tensor x = op_gather(d, NEW, input, b->rows, c, 1.0f);
-    tensor context = join_contexts(b, d, tokens);
-    tensor eps = unet_forward(d, NEW, b->resident->model->unet, x, t, context, tokens); /* like x */
+    tensor x = join_inputs(b, d);                 /* [n,h,w,in] */
+    tensor context = join_contexts(b, d, tokens); /* [n,1,t,c] */
+    tensor eps = unet_forward(d, NEW, b->resident->model->unet, x, t, context, tokens);
     op_finite(d, eps, finite);
     for (int i = 0; i < b->rows; i++) {
         tensor one = tensor_sample(eps, i);

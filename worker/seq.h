@@ -6,7 +6,8 @@
 #include "worker/sample/noise.h"
 #include "worker/sample/sampler.h"
 
-/* What a sequence is made from. The latent (img2img) is [1,h,w,4] and stays the caller's. */
+/* What a sequence is made from. The tensors stay the caller's; mask and extra must outlive the
+ * sequence, the latent (img2img, [1,h,w,4]) need not. */
 typedef struct {
     sampler_kind sampler;
     schedule scheduler;
@@ -15,6 +16,10 @@ typedef struct {
     uint64_t seed;
     int64_t h, w; /* latent size */
     const tensor *latent;
+    const tensor *mask; /* inpainting: [1,h,w,1], 1 = repaint; with a latent. NULL: everything */
+    masked_content content; /* with a mask: what is in it before it is noised */
+    soft_inpainting soft;   /* with a mask */
+    const tensor *extra;    /* what the model takes behind the latent, [1,h,w,c]; NULL: nothing */
     conditioning *positive, *negative;
     double cfg_scale;
     bool preview; /* keep the x0 prediction */
@@ -34,8 +39,11 @@ typedef struct seq {
     sampler_eval eval; /* what its rows are to be asked now */
     noise noise;
     tensor x, input, draw, history[SAMPLER_HISTORY],
-        denoised; /* kept; input: x as the UNet takes it */
-    float *host;  /* one latent, for draws */
+        denoised;       /* kept; input: x as the UNet takes it */
+    tensor known;       /* kept, with a mask: what is held outside it */
+    tensor mask, extra; /* the caller's */
+    soft_inpainting soft;
+    float *host; /* one latent, for draws */
     seq_row row[STEP_PREDICTIONS];
     int rows;
     uint64_t turn;      /* batch that served it last, or the last one before it began */
@@ -52,6 +60,10 @@ size_t seq_bytes(int64_t h, int64_t w);
 /* One latent step for every sequence of the list that has all its rows: a single op_step. They are
  * then asked anew, or have ended. */
 void seq_step(dev *d, seq **list, int count);
+
+/* How far a masked sequence has gone from the known latent: distance[h*w] is the length of x -
+ * known over the channels. Soft inpainting makes its final mask from it. ERR_NO_MEMORY. */
+int seq_distance(dev *d, const seq *s, float *distance, err *e);
 
 bool seq_rows_ready(const seq *s); /* all rows of the current evaluation */
 bool seq_ended(const seq *s);      /* x is the final latent */

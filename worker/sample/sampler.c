@@ -139,7 +139,9 @@ static sampler_eval sigma_eval(const sampler *s)
 {
     levels l = levels_at(s);
     double sigma = s->stage ? l.middle : l.sigma;
-    return (sampler_eval){sigma, schedule_timestep(sigma), 1 / sqrt(sigma * sigma + 1)};
+    return (sampler_eval){.sigma = sigma,
+                          .timestep = schedule_timestep(sigma),
+                          .input_scale = 1 / sqrt(sigma * sigma + 1)};
 }
 
 static void sigma_accept(sampler *s, sampler_step *out)
@@ -170,7 +172,12 @@ static sampler_eval ddim_eval(const sampler *s)
 {
     double a = ddim_alpha(s, s->step);
     int t = schedule_timestep_at(s->length, s->steps - s->step);
-    return (sampler_eval){sqrt((1 - a) / a), t, 1};
+    return (sampler_eval){.sigma = sqrt((1 - a) / a),
+                          .timestep = t,
+                          .input_scale = 1,
+                          .holds_input = true,
+                          .known_latent = sqrt(a),
+                          .known_noise = sqrt(1 - a)};
 }
 
 static void ddim_accept(sampler *s, sampler_step *out)

@@ -30,11 +30,18 @@ typedef enum {
     TERM_COUNT
 } sampler_term;
 
-/* What the UNet is asked: eps(x * input_scale, timestep). */
+/* What the UNet is asked: eps(x * input_scale, timestep).
+ *
+ * Under a mask (behaviour of the web UI) a sigma sampler holds the x0 prediction of every
+ * evaluation to the known latent. A timestep sampler holds what the UNet sees to the known latent
+ * at the noise level of this evaluation, known_latent * latent + known_noise * first draw, and goes
+ * on with its own x. */
 typedef struct {
     double sigma;
     double timestep; /* fractional for sigma samplers */
     double input_scale;
+    bool holds_input; /* a timestep sampler */
+    double known_latent, known_noise;
 } sampler_eval;
 
 /* What op_step does with the answer. Every sum uses the values from before this step. */
