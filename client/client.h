@@ -113,22 +113,37 @@ OVERPAINT_API bool overpaint_connected(const overpaint *o);
 
 /* --- a job ---------------------------------------------------------------------------------- */
 
-/* A job by task name ("txt2img", "img2img", "noop") with every default. An unknown task gives a job
- * that can be freed and explains itself in overpaint_job_error. NULL without memory. It may be
- * submitted any number of times, through any handle. */
+/* A job by task name ("txt2img", "img2img", "inpaint", "outpaint", "loopback", "sd-upscale",
+ * "upscale", "noop") with the defaults of its command (`overpaint TASK --help`). An unknown task
+ * gives a job that can be freed and explains itself in overpaint_job_error. NULL without memory. It
+ * may be submitted any number of times, through any handle. */
 OVERPAINT_API overpaint_job *overpaint_job_new(const char *task);
 OVERPAINT_API void overpaint_job_free(overpaint_job **j); /* *j becomes NULL; NULL is fine */
 
 /* Sets one thing by its name on the command line, without dashes and with underscores: "cfg_scale",
  * "seed" ...; the value as a user would type it. Fails on unknown names and values that do not
  * parse; ranges are checked later (overpaint_job_check, overpaint_submit). "model" takes a name, or
- * a path (with a '/'), which is made absolute and works over ipc only. */
+ * a path (with a '/'), which is made absolute and works over ipc only; so do "upscaler" and its
+ * like. "mask" and "sketch" take the path of a picture file, which is read at once. */
 OVERPAINT_API int overpaint_job_set(overpaint_job *j, const char *name, const char *value);
 
 /* Adds an input picture: PNG, JPEG or WebP. The bytes are read or copied at once, and looked at by
  * the worker only. */
 OVERPAINT_API int overpaint_job_add_file(overpaint_job *j, const char *path);
 OVERPAINT_API int overpaint_job_add_bytes(overpaint_job *j, const void *bytes, size_t size);
+
+/* The mask of an inpaint or loopback job, or the sketch of an inpaint job; replaces an earlier one.
+ */
+OVERPAINT_API int overpaint_job_add_mask(overpaint_job *j, const void *bytes, size_t size);
+OVERPAINT_API int overpaint_job_add_sketch(overpaint_job *j, const void *bytes, size_t size);
+
+/* Takes prompts, seed, sampler and every other setting that the job's task uses from the parameters
+ * in a picture file, of this program or of the web UI; not the model, and the size only where the
+ * input does not decide it. What is set afterwards overrides it. OVERPAINT_ERROR_NOT_FOUND when the
+ * file has no parameters. Values that make no sense are not taken; overpaint_job_notes lists them.
+ */
+OVERPAINT_API int overpaint_job_from(overpaint_job *j, const char *path);
+OVERPAINT_API const char *overpaint_job_notes(const overpaint_job *j); /* "": everything fits */
 
 /* Whether submit would refuse the job before sending it (values out of range, a picture missing,
  * …); needs no broker. overpaint_job_error lists everything that is wrong. */

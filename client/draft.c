@@ -6,6 +6,7 @@
 
 #include "client/file.h"
 #include "client/settings.h"
+#include "proto/job_infotext.h"
 
 overpaint_job *overpaint_job_new(const char *task)
 {
@@ -17,6 +18,8 @@ overpaint_job *overpaint_job_new(const char *task)
     if (!task || !task_find(task, &d->job.task))
         err_set(&d->broken, ERR_INVALID, "unknown task \"%.40s\", expected img2img or txt2img",
                 task ? task : "");
+    else
+        settings_defaults(&d->job, &d->broken);
     d->error = d->broken;
     return d;
 }
@@ -41,26 +44,16 @@ int overpaint_job_set(overpaint_job *d, const char *name, const char *value)
 }
 
 /* Takes over the bytes. */
-static int add_picture(overpaint_job *d, uint8_t *bytes, size_t size)
+static int add_picture(overpaint_job *d, input_role role, uint8_t *bytes, size_t size)
 {
-    int rc = job_add_input(&d->job, (job_picture){.bytes = bytes, .size = size}, &d->error);
+    const job_picture picture = {.role = role, .bytes = bytes, .size = size};
+    int rc = setting_input(&d->job, picture, &d->error);
     if (rc)
         free(bytes);
     return rc;
 }
 
-int overpaint_job_add_file(overpaint_job *d, const char *path)
-{
-    unsigned char *bytes;
-    size_t size;
-    if (!d)
-        return ERR_NO_MEMORY;
-    d->error = (err){0};
-    int rc = file_read(path, JOB_INPUT_BYTES_MAX, &bytes, &size, &d->error);
-    return rc ? rc : add_picture(d, bytes, size);
-}
-
-int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
+static int add_bytes(overpaint_job *d, input_role role, const void *bytes, size_t size)
 {
     if (!d)
         return ERR_NO_MEMORY;
@@ -73,7 +66,62 @@ int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
         return err_set(&d->error, ERR_NO_MEMORY, "no memory for a picture of %zu bytes", size);
     if (size)
         memcpy(copy, bytes, size);
-    return add_picture(d, copy, size);
+    return add_picture(d, role, copy, size);
+}
+
+int overpaint_job_add_file(overpaint_job *d, const char *path)
+{
+    unsigned char *bytes;
+    size_t size;
+    if (!d)
+        return ERR_NO_MEMORY;
+    d->error = (err){0};
+    int rc = file_read(path, JOB_INPUT_BYTES_MAX, &bytes, &size, &d->error);
+    return rc ? rc : add_picture(d, INPUT_PICTURE, bytes, size);
+}
+
+int overpaint_job_add_bytes(overpaint_job *d, const void *bytes, size_t size)
+{
+    return add_bytes(d, INPUT_PICTURE, bytes, size);
+}
+
+int overpaint_job_add_mask(overpaint_job *d, const void *bytes, size_t size)
+{
+    return add_bytes(d, INPUT_MASK, bytes, size);
+}
+
+int overpaint_job_add_sketch(overpaint_job *d, const void *bytes, size_t size)
+{
+    return add_bytes(d, INPUT_SKETCH, bytes, size);
+}
+
+int overpaint_job_from(overpaint_job *d, const char *path)
+{
+    unsigned char *bytes = NULL;
+    char *text = NULL;
+    infotext t = {0};
+    size_t size;
+    err why = {0};
+    if (!d)
+        return ERR_NO_MEMORY;
+    d->error = d->notes = (err){0};
+    int rc = file_read(path, JOB_INPUT_BYTES_MAX, &bytes, &size, &d->error);
+    if (rc)
+        return rc;
+    rc = metadata_parameters(&text, bytes, size, &why);
+    if (!rc)
+        rc = infotext_read(&t, text, &why);
+    if (!rc)
+        rc = job_from_infotext(&d->job, &t, &d->notes, &why);
+    infotext_done(&t);
+    free(text);
+    free(bytes);
+    return rc ? err_set(&d->error, rc, "%.200s: %s", path, why.text) : 0;
+}
+
+const char *overpaint_job_notes(const overpaint_job *d)
+{
+    return d ? d->notes.text : "";
 }
 
 int overpaint_job_check(overpaint_job *d)

@@ -9,6 +9,7 @@ struct overpaint_job {
     job job;    /* owns the bytes of its inputs */
     err error;  /* of the last call */
     err broken; /* why it can never be submitted */
+    err notes;  /* of the last overpaint_job_from */
     bool has_id;
 };
 

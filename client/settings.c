@@ -1,5 +1,5 @@
-/* Settings: see settings.h. The one idea: a name, a type and a place in the job; reading a value is
- * one function a type. */
+/* Settings: see settings.h. The one idea: a row of the table has a name, a type and a place in the
+ * job; reading a value is one function a type. */
 #include "client/settings.h"
 
 #include <assert.h>
@@ -9,72 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/file.h"
 #include "proto/log.h"
 #include "proto/text.h"
 
 enum { FOUND_TEXT = 80 };
-
-static const char *const resize_modes[] = {"just", "crop", "fill", NULL};
-static const char *const rngs[] = {"nv", "cpu", NULL};
-static const char *const formats[] = {"png", "jpeg", "webp", NULL};
-
-#define AT(field) offsetof(job, field)
-
-const setting settings[] = {
-    {"prompt", SETTING_TEXT, AT(prompt), FOR_PICTURES, .help = "what to paint"},
-    {"negative-prompt", SETTING_TEXT, AT(negative_prompt), FOR_PICTURES, .help = "what to avoid"},
-    {"model", SETTING_MODEL, AT(model), FOR_PICTURES, .argument = "NAME|FILE|FOLDER",
-     .help = "a model of the service by name, or (ipc endpoints only) by its path; default: the "
-             "service's first"},
-    {"steps", SETTING_INT32, AT(steps), FOR_PICTURES, 1, JOB_STEPS_MAX, .argument = "N",
-     .fallback = "20", .help = "sampling steps"},
-    {"sampler", SETTING_SAMPLER, AT(sampler), FOR_PICTURES, .argument = "NAME",
-     .fallback = "DPM++ 2M",
-     .help = "Euler, Euler a, Heun, DPM2, DPM2 a, DPM++ 2M, DDIM; also with a scheduler's name "
-             "after it"},
-    {"scheduler", SETTING_SCHEDULE, AT(scheduler), FOR_PICTURES, .argument = "NAME",
-     .fallback = "Automatic",
-     .help = "Automatic, Uniform, Karras, Exponential, SGM Uniform, Simple, DDIM"},
-    {"cfg-scale", SETTING_REAL, AT(cfg_scale), FOR_PICTURES, 0, 1000, .argument = "X",
-     .fallback = "7", .help = "how strictly to follow the prompt; 1 ignores the negative prompt"},
-    {"denoising-strength", SETTING_REAL, AT(denoising_strength), FOR_IMG2IMG, 0, 1, .argument = "X",
-     .fallback = "0.75", .help = "how far to go from the input picture"},
-    {"fix-steps", SETTING_FLAG, AT(fix_steps), FOR_IMG2IMG,
-     .help = "do all --steps, whatever the denoising strength"},
-    {"seed", SETTING_INT64, AT(seed), FOR_PICTURES, .argument = "N", .fallback = "-1",
-     .help = "of the first picture, picture i gets seed + i; -1: a random one"},
-    {"width", SETTING_INT32, AT(width), FOR_PICTURES, JOB_SIDE_MIN, JOB_SIDE_MAX,
-     .argument = "PIXELS", .help = "default: the input's shape near 512x512, or 512"},
-    {"height", SETTING_INT32, AT(height), FOR_PICTURES, JOB_SIDE_MIN, JOB_SIDE_MAX,
-     .argument = "PIXELS", .help = "the same"},
-    {"resize-mode", SETTING_CHOICE, AT(resize), FOR_IMG2IMG, .choices = resize_modes,
-     .argument = "just|crop|fill", .fallback = "just",
-     .help = "how an input of another shape becomes width x height: stretched, cut, or filled up"},
-    {"batch-size", SETTING_INT32, AT(batch_size), FOR_PICTURES, 1, JOB_BATCH_MAX, .argument = "N",
-     .fallback = "1", .help = "pictures made together"},
-    {"n-iter", SETTING_INT32, AT(n_iter), FOR_PICTURES, 1, JOB_PICTURES_MAX, .argument = "N",
-     .fallback = "1", .help = "how many such batches"},
-    {"clip-skip", SETTING_INT32, AT(clip_skip), FOR_PICTURES, 1, 12, .argument = "N",
-     .fallback = "1", .help = "layer of the text encoder that is used, counted from the end"},
-    {"rng", SETTING_CHOICE, AT(rng), FOR_PICTURES, .choices = rngs, .argument = "nv|cpu",
-     .fallback = "nv", .help = "whose random numbers a seed means"},
-    {"priority", SETTING_INT32, AT(priority), FOR_PICTURES, 0, 100, .argument = "N",
-     .fallback = "50", .help = "higher goes first"},
-    {"deadline-ms", SETTING_INT64, AT(deadline_ms), FOR_PICTURES, 0, JOB_DEADLINE_MAX_MS,
-     .argument = "N", .fallback = "0",
-     .help = "give up when the job has not ended so long after it was accepted; 0: never"},
-    {"format", SETTING_CHOICE, AT(format), FOR_PICTURES, .choices = formats,
-     .argument = "png|jpeg|webp", .help = "of the picture files; default: from --output's ending"},
-    {"quality", SETTING_INT32, AT(quality), FOR_PICTURES, 1, 101, .argument = "N", .fallback = "90",
-     .help = "of JPEG and WebP; 101: lossless WebP"},
-    {"background", SETTING_COLOUR, AT(background), FOR_IMG2IMG, .argument = "#RRGGBB",
-     .fallback = "#ffffff", .help = "colour under transparent pixels of the input"},
-    {"want-preview", SETTING_FLAG, AT(want_preview), FOR_LIBRARY, .help = "send previews"},
-    {"noop-engine", SETTING_FLAG, AT(noop_engine), FOR_LIBRARY,
-     .help = "noop: through pool and engine"},
-    {0}};
-
-_Static_assert(sizeof settings / sizeof *settings <= SETTINGS_MAX, "raise SETTINGS_MAX");
 
 static int refuse(const setting *s, const char *value, const char *expected, err *e)
 {
@@ -136,18 +75,23 @@ static int set_colour(const setting *s, void *at, const char *value, err *e)
     return 0;
 }
 
-/* A word with '/' is a path, and so is a .safetensors file that is here; all else is a name. */
+/* A word with '/' is a path, and so is a checkpoint that is here; all else is a name. */
 static bool is_path(const char *value)
 {
-    static const char suffix[] = ".safetensors";
-    const size_t length = strlen(value), ending = strlen(suffix);
-    return strchr(value, '/') || (length > ending && !strcmp(value + length - ending, suffix) &&
-                                  access(value, F_OK) == 0);
+    static const char *const endings[] = {".safetensors", ".ckpt", ".pth", ".pt"};
+    const char *dot = strrchr(value, '.');
+    if (strchr(value, '/'))
+        return true;
+    for (size_t i = 0; dot && dot > value && i < sizeof endings / sizeof *endings; i++)
+        if (!strcmp(dot, endings[i]))
+            return access(value, F_OK) == 0;
+    return false;
 }
 
 static int set_model(const setting *s, void *at, const char *value, err *e)
 {
     const size_t room = sizeof((job *)0)->model;
+    _Static_assert(sizeof((job *)0)->model == sizeof((job *)0)->upscale.upscaler, "one room");
     char *absolute = is_path(value) ? realpath(value, NULL) : NULL;
     const char *model = absolute ? absolute : value;
     int rc = 0;
@@ -180,6 +124,82 @@ static int set_sampler(job *j, const char *value, err *e)
     return catalog_find_sampler(value, &j->sampler, &j->scheduler, e);
 }
 
+static int set_either(const setting *s, void *at, const char *value, err *e)
+{
+    int choice = 0;
+    int rc = set_choice(s, &choice, value, e);
+    if (!rc)
+        *(bool *)at = choice;
+    return rc;
+}
+
+static int set_not_flag(const setting *s, void *at, const char *value, err *e)
+{
+    int rc = set_flag(s, at, value, e);
+    if (!rc)
+        *(bool *)at = !*(bool *)at;
+    return rc;
+}
+
+/* Both axes: y lies behind x. */
+static int set_blur(const setting *s, void *at, const char *value, err *e)
+{
+    _Static_assert(offsetof(job, inpaint.blur_y) == offsetof(job, inpaint.blur_x) + sizeof(int32_t),
+                   "blur_y is behind blur_x");
+    int rc = set_whole(s, at, value, e);
+    if (!rc)
+        ((int32_t *)at)[1] = *(int32_t *)at;
+    return rc;
+}
+
+static int set_directions(const setting *s, void *at, const char *value, err *e)
+{
+    static const char *const names[] = {"left", "right", "up", "down"};
+    bool on[4] = {false};
+    for (const char *word = value;; word++) {
+        const size_t length = strcspn(word, ",");
+        size_t i = 0;
+        while (i < 4 && (strlen(names[i]) != length || strncmp(word, names[i], length)))
+            i++;
+        if (i == 4)
+            return refuse(s, value, "words of left,right,up,down", e);
+        on[i] = true;
+        word += length;
+        if (!*word)
+            break;
+    }
+    outpaint_options *o = at;
+    o->left = on[0];
+    o->right = on[1];
+    o->up = on[2];
+    o->down = on[3];
+    return 0;
+}
+
+int setting_input(job *j, job_picture picture, err *e)
+{
+    job_picture *old = (job_picture *)job_find_input(j, picture.role);
+    assert(j->owns_bytes);
+    if (picture.role == INPUT_PICTURE || !old)
+        return job_add_input(j, picture, e);
+    free((uint8_t *)old->bytes);
+    *old = picture;
+    return 0;
+}
+
+static int set_input(job *j, input_role role, const char *path, err *e)
+{
+    unsigned char *bytes;
+    size_t size;
+    int rc = file_read(path, JOB_INPUT_BYTES_MAX, &bytes, &size, e);
+    if (rc)
+        return rc;
+    rc = setting_input(j, (job_picture){.role = role, .bytes = bytes, .size = size}, e);
+    if (rc)
+        free(bytes);
+    return rc;
+}
+
 static bool same_name(const char *a, const char *b)
 {
     for (; *a || *b; a++, b++)
@@ -198,13 +218,8 @@ static int unknown(const char *name, err *e)
                    log_quote(found, sizeof found, name), text_nearest(name, names));
 }
 
-int setting_set(job *j, const char *name, const char *value, err *e)
+static int set(const setting *s, job *j, const char *value, err *e)
 {
-    const setting *s = settings;
-    while (s->name && !same_name(s->name, name))
-        s++;
-    if (!s->name)
-        return unknown(name, e);
     void *at = (char *)j + s->offset;
     switch (s->type) {
     case SETTING_TEXT: return set_text(s, at, value, e);
@@ -213,11 +228,40 @@ int setting_set(job *j, const char *name, const char *value, err *e)
     case SETTING_SCHEDULE: return catalog_find_schedule(value, at, e);
     case SETTING_INT32:
     case SETTING_INT64: return set_whole(s, at, value, e);
+    case SETTING_BLUR: return set_blur(s, at, value, e);
     case SETTING_REAL: return set_real(s, at, value, e);
     case SETTING_FLAG: return set_flag(s, at, value, e);
+    case SETTING_NOT_FLAG: return set_not_flag(s, at, value, e);
     case SETTING_CHOICE: return set_choice(s, at, value, e);
+    case SETTING_EITHER: return set_either(s, at, value, e);
     case SETTING_COLOUR: return set_colour(s, at, value, e);
+    case SETTING_DIRECTIONS: return set_directions(s, at, value, e);
+    case SETTING_MASK: return set_input(j, INPUT_MASK, value, e);
+    case SETTING_SKETCH: return set_input(j, INPUT_SKETCH, value, e);
     }
     assert(!"a setting type of the enum");
     return ERR_INVALID;
+}
+
+bool setting_belongs(const setting *s, task_kind task)
+{
+    return s->tasks >> task & 1;
+}
+
+int setting_set(job *j, const char *name, const char *value, err *e)
+{
+    const setting *found = NULL;
+    for (const setting *s = settings; s->name; s++)
+        if (same_name(s->name, name) && (!found || setting_belongs(s, j->task)))
+            found = s;
+    return found ? set(found, j, value, e) : unknown(name, e);
+}
+
+int settings_defaults(job *j, err *e)
+{
+    int rc = 0;
+    for (const setting *s = settings; !rc && s->name; s++)
+        if (s->fallback && setting_belongs(s, j->task))
+            rc = set(s, j, s->fallback, e);
+    return rc;
 }

@@ -39,7 +39,7 @@ typedef struct {
     bool *given; /* whether the user gave it; may be NULL */
 } option;
 
-enum { OPTION_OPERANDS_MAX = 16, OPTION_ROWS_MAX = 64 };
+enum { OPTION_OPERANDS_MAX = 16, OPTION_ROWS_MAX = 128 };
 
 typedef struct {
     const char *operand[OPTION_OPERANDS_MAX];

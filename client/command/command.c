@@ -15,6 +15,16 @@ static const command commands[] = {
      "paint a picture after another and a text", run_picture},
     {"txt2img", "overpaint txt2img --output FILE --prompt TEXT [options]",
      "paint a picture after a text", run_picture},
+    {"inpaint", "overpaint inpaint INPUT --output FILE --prompt TEXT [options]",
+     "repaint a part of a picture", run_picture},
+    {"outpaint", "overpaint outpaint INPUT --output FILE --prompt TEXT [options]",
+     "paint on beyond a picture's edges", run_picture},
+    {"loopback", "overpaint loopback INPUT --output FILE --prompt TEXT [options]",
+     "img2img again and again, each round from the last", run_picture},
+    {"sd-upscale", "overpaint sd-upscale INPUT --output FILE --prompt TEXT [options]",
+     "enlarge a picture and repaint it in tiles", run_picture},
+    {"upscale", "overpaint upscale INPUT --output FILE [options]",
+     "enlarge a picture without a prompt", run_picture},
     {"result", "overpaint result ID --output FILE [options]",
      "wait for a job submitted earlier and save its pictures", run_result},
     {"status", "overpaint status [ID] [options]", "show the service, or one job", run_status},
@@ -28,7 +38,7 @@ static int print_help(FILE *to, int code)
 {
     fputs("usage: overpaint COMMAND [options]\n\n", to);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
+        fprintf(to, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n`overpaint COMMAND --help` shows the options of a command.\n", to);
     return code;
 }

@@ -1,4 +1,6 @@
-/* overpaint img2img and txt2img: settings from the command line into a job, then follow it. */
+/* overpaint txt2img, img2img and every other picture task: settings from the command line into a
+ * job, then follow it. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +11,12 @@
 #include "client/settings.h"
 #include "proto/text.h"
 
-enum { PROMPT_FILE_MAX = 1 << 24, OWN_ROWS = 9 };
+enum { PROMPT_FILE_MAX = 1 << 24, OWN_ROWS = 10 };
 
 typedef struct {
     const char *value[SETTINGS_MAX];
     bool flag[SETTINGS_MAX], given[SETTINGS_MAX];
-    const char *output, *prompt_file, *preview;
+    const char *output, *prompt_file, *preview, *from;
     double timeout;
     bool detach;
     option row[SETTINGS_MAX + OWN_ROWS + 1];
@@ -27,7 +29,7 @@ _Static_assert(SETTINGS_MAX + OWN_ROWS <= OPTION_ROWS_MAX, "a table option_parse
 static option setting_row(picture_options *p, int i)
 {
     const setting *s = &settings[i];
-    if (s->type == SETTING_FLAG)
+    if (s->type == SETTING_FLAG || s->type == SETTING_NOT_FLAG)
         return (option){s->name, OPTION_FLAG, &p->flag[i], .help = s->help, .given = &p->given[i]};
     return (option){s->name,
                     OPTION_TEXT,
@@ -40,13 +42,16 @@ static option setting_row(picture_options *p, int i)
                     .given = &p->given[i]};
 }
 
-static void build_options(picture_options *p, call *c, unsigned which)
+static void build_options(picture_options *p, call *c, task_kind task)
 {
     const option own[OWN_ROWS] = {
         {"output", OPTION_TEXT, &p->output, .argument = "FILE",
          .help = "where the picture goes; several: FILE-1, FILE-2, … before its ending"},
         {"prompt-file", OPTION_TEXT, &p->prompt_file, .argument = "FILE",
          .help = "the prompt is in this file"},
+        {"from", OPTION_TEXT, &p->from, .argument = "FILE",
+         .help = "take prompts, seed and other settings from this picture's metadata; options "
+                 "given here override them"},
         {"preview", OPTION_TEXT, &p->preview, .argument = "FILE",
          .help = "a PNG file that is replaced while the picture grows"},
         {"timeout", OPTION_REAL, &p->timeout, .fallback = "-1", .least = -1, .most = 1e9,
@@ -59,7 +64,7 @@ static void build_options(picture_options *p, call *c, unsigned which)
     int rows = 0;
     memset(p, 0, sizeof *p);
     for (int i = 0; settings[i].name; i++)
-        if (settings[i].commands & which)
+        if (setting_belongs(&settings[i], task))
             p->row[rows++] = setting_row(p, i);
     for (int i = 0; own[i].name; i++)
         p->row[rows++] = own[i];
@@ -78,21 +83,23 @@ static const char *format_of(const char *path)
 
 static bool is_given(const picture_options *p, const char *name)
 {
+    bool given = false;
     for (int i = 0; settings[i].name; i++)
-        if (!strcmp(settings[i].name, name))
-            return p->given[i];
-    return false;
+        given |= p->given[i] && !strcmp(settings[i].name, name);
+    return given;
 }
 
 /* What belongs together on the command line. */
-static int check_options(const picture_options *p, err *e)
+static int check_options(const picture_options *p, task_kind task, err *e)
 {
+    const bool prompt = is_given(p, "prompt");
     if (!p->output && !p->detach)
         return err_set(e, ERR_INVALID, "--output FILE is missing (or --detach)");
-    if (is_given(p, "prompt") == (p->prompt_file != NULL))
-        return err_set(e, ERR_INVALID, "%s",
-                       p->prompt_file ? "--prompt and --prompt-file exclude each other"
-                                      : "--prompt TEXT or --prompt-file FILE is missing");
+    if (prompt && p->prompt_file)
+        return err_set(e, ERR_INVALID, "--prompt and --prompt-file exclude each other");
+    if (!prompt && !p->prompt_file && !p->from && task != TASK_UPSCALE)
+        return err_set(e, ERR_INVALID,
+                       "--prompt TEXT or --prompt-file FILE is missing (or --from FILE)");
     if (p->output && !is_given(p, "format") && !format_of(p->output))
         return err_set(e, ERR_INVALID,
                        "--output %.200s does not say the format, expected .png, .jpg, .jpeg or "
@@ -135,6 +142,8 @@ static int set_prompt_file(overpaint_job *j, const char *path, err *e)
 static int fill_job(overpaint_job *j, const picture_options *p, const call *c, err *e)
 {
     int rc = 0;
+    if (p->from && (rc = overpaint_job_from(j, p->from)))
+        err_set(e, rc, "--from %s", overpaint_job_error(j));
     for (int i = 0; !rc && settings[i].name; i++)
         if (p->given[i])
             rc = set(j, settings[i].name, p->flag[i] ? "true" : p->value[i], e);
@@ -169,6 +178,8 @@ static int submit_and_follow(call *c, const picture_options *p, const overpaint_
     if (!o)
         return code;
     progress_init(&view, c->json || p->detach ? NULL : stderr, p->preview);
+    if (*overpaint_job_notes(j))
+        progress_line(&view, "--from %s: %s", p->from, overpaint_job_notes(j));
     overpaint_set_progress(o, progress_show, &view);
     follow_catch_signals();
     if (overpaint_submit(o, j, &id))
@@ -184,16 +195,19 @@ static int submit_and_follow(call *c, const picture_options *p, const overpaint_
 int run_picture(call *c, int argc, char **argv)
 {
     picture_options p;
+    task_kind task = TASK_COUNT;
     int code;
-    const bool has_input = !strcmp(c->self->name, "img2img");
-    build_options(&p, c, has_input ? FOR_IMG2IMG : FOR_TXT2IMG);
-    if (!command_options(c, p.row, has_input, has_input, argc, argv, &code))
+    const bool known = task_find(c->self->name, &task);
+    assert(known);
+    const int inputs = task != TASK_TXT2IMG;
+    build_options(&p, c, task);
+    if (!command_options(c, p.row, inputs, inputs, argc, argv, &code))
         return code;
     err e = {0};
     overpaint_job *j = overpaint_job_new(c->self->name);
     if (!j)
         err_set(&e, ERR_NO_MEMORY, "no memory for a job");
-    else if (!check_options(&p, &e))
+    else if (!check_options(&p, task, &e))
         fill_job(j, &p, c, &e);
     code = e.code ? command_fail(c, NULL, e.code, e.text) : submit_and_follow(c, &p, j);
     overpaint_job_free(&j);

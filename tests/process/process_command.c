@@ -64,8 +64,9 @@ static json_t *json_of(const farm_outcome *p)
 static void helps(void **state)
 {
     farm *t = begin(state);
-    static const char *const commands[] = {"up",     "img2img", "txt2img", "result",
-                                           "status", "cancel",  "info"};
+    static const char *const commands[] = {"up",       "img2img",  "txt2img",    "inpaint",
+                                           "outpaint", "loopback", "sd-upscale", "upscale",
+                                           "result",   "status",   "cancel",     "info"};
     farm_outcome p, own;
     p = RUN("--help");
     assert_int_equal(p.exit, EXIT_OK);
@@ -83,8 +84,12 @@ static void helps(void **state)
     p = RUN("img2img", "--help");
     for (int i = 0; settings[i].name; i++) {
         char word[64];
-        snprintf(word, sizeof word, "  --%s", settings[i].name);
-        if (settings[i].commands & FOR_IMG2IMG)
+        bool img2img = false;
+        for (int k = 0; settings[k].name; k++)
+            img2img |= !strcmp(settings[i].name, settings[k].name) &&
+                       setting_belongs(&settings[k], TASK_IMG2IMG);
+        snprintf(word, sizeof word, "  --%s ", settings[i].name);
+        if (img2img)
             on_fake_says(p.out, word);
         else
             assert_null(strstr(p.out, word));
