@@ -5,54 +5,9 @@
  * simd.h. They take four times the memory of the 3x3 filters. */
 #include "kernels/cpu/cpu.h"
 
-enum { CHUNK = 16, TAPS_MOST = 9, WINOGRAD_LEAST = 32 };
+#include <string.h>
 
-typedef struct {
-    const simd *simd;
-    const pack_args *a;
-} plan;
-
-/* Elements of one panel for a chunk of input channels. */
-typedef struct {
-    float row[PANEL][CHUNK * TAPS_MOST]; /* as in the file: [out][in][tap] */
-    int64_t from, channels;
-    int taps;
-} chunk;
-
-static bool wants_winograd(const dev *d, const pack_args *a)
-{
-    return a->w->k == 3 && a->stride == 1 && a->w->in <= d->options.winograd_most &&
-           a->w->in >= WINOGRAD_LEAST;
-}
-
-static void load_chunk(const plan *p, int64_t panel, chunk *c)
-{
-    const weight *w = p->a->w;
-    size_t size = dtype_bytes(p->a->type);
-    int64_t n = c->channels * c->taps;
-    for (int64_t j = 0; j < PANEL; j++) {
-        int64_t o = panel * PANEL + j;
-        if (o < w->out)
-            p->simd->to_float(n, c->row[j],
-                              (const char *)p->a->source +
-                                  (size_t)((o * w->in + c->from) * c->taps) * size,
-                              p->a->type);
-        else
-            for (int64_t i = 0; i < n; i++)
-                c->row[j][i] = 0;
-    }
-}
-
-static void store_panels(const weight *w, int64_t panel, const chunk *c)
-{
-    float *to = (float *)w->data + panel * PANEL * w->in * c->taps;
-    for (int tap = 0; tap < c->taps; tap++)
-        for (int64_t i = 0; i < c->channels; i++) {
-            float *line = to + (tap * w->in + c->from + i) * PANEL;
-            for (int j = 0; j < PANEL; j++)
-                line[j] = c->row[j][i * c->taps + tap];
-        }
-}
+enum { CHUNK = 16, TAPS = 9, WINOGRAD_LEAST = 32 };
 
 typedef struct {
     double at[6][3];
@@ -74,33 +29,39 @@ static filter_transform filter_transform_make(void)
     return g;
 }
 
-/* One input channel: 3x3 filters of a panel -> lines of PANEL values, `plane` floats apart. */
-static void transform_filters(const filter_transform *g, const chunk *c, int64_t i, float *to,
-                              int64_t plane)
+typedef struct {
+    const simd *simd;
+    const pack_args *a;
+    filter_transform transform;
+} plan;
+
+static bool wants_winograd(const dev *d, const pack_args *a)
 {
-    double half[6][3][PANEL]; /* G g */
-    for (int y = 0; y < 6; y++)
-        for (int x = 0; x < 3; x++)
-            for (int j = 0; j < PANEL; j++) {
-                const float *f = c->row[j] + i * 9 + x;
-                half[y][x][j] = g->at[y][0] * (double)f[0] + g->at[y][1] * (double)f[3] +
-                                g->at[y][2] * (double)f[6];
-            }
-    for (int y = 0; y < 6; y++)
-        for (int x = 0; x < 6; x++) {
-            float *line = to + (y * 6 + x) * plane;
-            for (int j = 0; j < PANEL; j++)
-                line[j] = (float)(half[y][0][j] * g->at[x][0] + half[y][1][j] * g->at[x][1] +
-                                  half[y][2][j] * g->at[x][2]);
-        }
+    return a->w->k == 3 && a->stride == 1 && a->w->in <= d->options.winograd_most &&
+           a->w->in >= WINOGRAD_LEAST;
 }
 
-static void store_winograd(const weight *w, int64_t panel, const chunk *c)
+/* A panel of 3x3 filters, CHUNK input channels at a time: the file has a row of 9 taps a channel,
+ * which a panel keeps apart. */
+static void pack_filters(const plan *p, const char *from, int64_t panel, int rows)
 {
-    filter_transform g = filter_transform_make();
-    float *to = (float *)w->data + panel * w->in * PANEL;
-    for (int64_t i = 0; i < c->channels; i++)
-        transform_filters(&g, c, i, to + (c->from + i) * PANEL, panels_of(w->out) * w->in * PANEL);
+    const weight *w = p->a->w;
+    float taps[CHUNK * TAPS][PANEL], *to = w->data;
+    const int64_t width = w->in * PANEL, plane = panels_of(w->out) * width;
+    for (int64_t i = 0; i < w->in; i += CHUNK) {
+        int64_t channels = w->in - i < CHUNK ? w->in - i : CHUNK;
+        p->simd->lines(channels * TAPS, taps[0],
+                       from + (size_t)(i * TAPS) * dtype_bytes(p->a->type), w->in * TAPS, rows,
+                       p->a->type);
+        if (w->layout == LAYOUT_WINOGRAD)
+            p->simd->winograd_filter(channels, to + panel * width + i * PANEL, plane, taps[0],
+                                     p->transform.at);
+        else
+            for (int64_t tap = 0; tap < TAPS; tap++)
+                for (int64_t j = 0; j < channels; j++)
+                    memcpy(to + (panel * TAPS + tap) * width + (i + j) * PANEL,
+                           taps[j * TAPS + tap], sizeof taps[0]);
+    }
 }
 
 static void pack_panel(void *arg, int64_t panel, int thread)
@@ -108,15 +69,14 @@ static void pack_panel(void *arg, int64_t panel, int thread)
     (void)thread;
     const plan *p = arg;
     const weight *w = p->a->w;
-    chunk c = {.taps = w->k * w->k};
-    for (c.from = 0; c.from < w->in; c.from += CHUNK) {
-        c.channels = w->in - c.from < CHUNK ? w->in - c.from : CHUNK;
-        load_chunk(p, panel, &c);
-        if (w->layout == LAYOUT_WINOGRAD)
-            store_winograd(w, panel, &c);
-        else
-            store_panels(w, panel, &c);
-    }
+    const int64_t values = w->in * w->k * w->k, first = panel * PANEL;
+    const char *from =
+        (const char *)p->a->source + (size_t)(first * values) * dtype_bytes(p->a->type);
+    int rows = w->out - first < PANEL ? (int)(w->out - first) : PANEL;
+    if (w->k == 1)
+        p->simd->lines(values, (float *)w->data + first * values, from, values, rows, p->a->type);
+    else
+        pack_filters(p, from, panel, rows);
 }
 
 void cpu_pack(dev *d, const pack_args *a)
@@ -132,6 +92,6 @@ void cpu_pack(dev *d, const pack_args *a)
                  d->name, w->bytes, a->to->used, a->to->capacity);
     if (!w->data)
         return;
-    plan p = {.simd = cpu_of(d)->simd, .a = a};
+    plan p = {.simd = cpu_of(d)->simd, .a = a, .transform = filter_transform_make()};
     cpu_run(d, panels_of(w->out), pack_panel, &p);
 }

@@ -65,7 +65,13 @@ typedef struct simd {
     void (*geglu)(int64_t n, float *out, const float *a, const float *b);
     void (*activate)(int64_t n, float *out, const float *x, activation act);
     void (*add)(int64_t n, float *out, const float *a, const float *b);
-    void (*to_float)(int64_t n, float *to, const void *from, dtype type); /* from: unaligned */
+
+    /* Packing: elements 0 .. n of `rows` rows of a file, at most PANEL and `stride` elements apart,
+     * F32, F16 or BF16, unaligned -> to[n][PANEL], lanes without a row 0. */
+    void (*lines)(int64_t n, float *to, const void *from, int64_t stride, int rows, dtype type);
+    /* 3x3 filters taps[channel][9][PANEL] -> G g G^T in double, to[e * plane + channel * PANEL]. */
+    void (*winograd_filter)(int64_t channels, float *to, int64_t plane, const float *taps,
+                            const double g[6][3]);
 } simd;
 
 extern const simd simd_avx2, simd_avx512;

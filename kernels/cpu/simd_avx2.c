@@ -36,8 +36,20 @@ typedef __m256 vf;
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16))
 
 typedef __m256d vd;
-#define v_low(a)  _mm256_cvtps_pd(_mm256_castps256_ps128(a))
-#define v_high(a) _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))
+#define v_low(a)            _mm256_cvtps_pd(_mm256_castps256_ps128(a))
+#define v_high(a)           _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))
+#define v_narrow(low, high) _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low))
+
+/* Stages of a transposition. */
+#define v_zip_low(a, b)           _mm256_unpacklo_ps(a, b)
+#define v_zip_high(a, b)          _mm256_unpackhi_ps(a, b)
+#define v_zip_pairs_low(a, b)     _mm256_shuffle_ps(a, b, 0x44)
+#define v_zip_pairs_high(a, b)    _mm256_shuffle_ps(a, b, 0xee)
+#define v_collect_parts(to, from) /* every fourth vector: to[i] = part i of all */                 \
+    do {                                                                                           \
+        (to)[0] = _mm256_permute2f128_ps((from)[0], (from)[4], 0x20);                              \
+        (to)[4] = _mm256_permute2f128_ps((from)[0], (from)[4], 0x31);                              \
+    } while (0)
 
 #include "kernels/cpu/simd_body.h"
 

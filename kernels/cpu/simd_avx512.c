@@ -37,6 +37,25 @@ typedef __m512 vf;
 typedef __m512d vd;
 #define v_low(a)  _mm512_cvtps_pd(_mm512_castps512_ps256(a))
 #define v_high(a) _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1))
+#define v_narrow(low, high)                                                                        \
+    _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1)
+
+/* Stages of a transposition. */
+#define v_zip_low(a, b)           _mm512_unpacklo_ps(a, b)
+#define v_zip_high(a, b)          _mm512_unpackhi_ps(a, b)
+#define v_zip_pairs_low(a, b)     _mm512_shuffle_ps(a, b, 0x44)
+#define v_zip_pairs_high(a, b)    _mm512_shuffle_ps(a, b, 0xee)
+#define v_collect_parts(to, from) /* every fourth vector: to[i] = part i of all */                 \
+    do {                                                                                           \
+        vf even0 = _mm512_shuffle_f32x4((from)[0], (from)[4], 0x88);                               \
+        vf even1 = _mm512_shuffle_f32x4((from)[8], (from)[12], 0x88);                              \
+        vf odd0 = _mm512_shuffle_f32x4((from)[0], (from)[4], 0xdd);                                \
+        vf odd1 = _mm512_shuffle_f32x4((from)[8], (from)[12], 0xdd);                               \
+        (to)[0] = _mm512_shuffle_f32x4(even0, even1, 0x88);                                        \
+        (to)[4] = _mm512_shuffle_f32x4(odd0, odd1, 0x88);                                          \
+        (to)[8] = _mm512_shuffle_f32x4(even0, even1, 0xdd);                                        \
+        (to)[12] = _mm512_shuffle_f32x4(odd0, odd1, 0xdd);                                         \
+    } while (0)
 
 #include "kernels/cpu/simd_body.h"
 

@@ -426,19 +426,9 @@ static void add(int64_t n, float *out, const float *a, const float *b)
         store_n(out + i, load_n(a + i, n - i) + load_n(b + i, n - i), n - i);
 }
 
-static void to_float(int64_t n, float *to, const void *from, dtype type)
-{
-    if (type == F32) {
-        memcpy(to, from, (size_t)n * sizeof *to);
-        return;
-    }
-    const char *p = from;
-    for (int64_t i = 0; i < n; i += W) {
-        uint16_t part[W] = {0};
-        memcpy(part, p + 2 * i, 2 * (size_t)(n - i < W ? n - i : W));
-        store_n(to + i, type == F16 ? v_from_half(part) : v_from_bfloat(part), n - i);
-    }
-}
+/* ---- weights ---- */
+
+#include "kernels/cpu/simd_pack.h"
 
 const simd SIMD = {
     .name = SIMD_NAME,
@@ -453,5 +443,6 @@ const simd SIMD = {
     .geglu = geglu,
     .activate = activate,
     .add = add,
-    .to_float = to_float,
+    .lines = lines,
+    .winograd_filter = winograd_filter,
 };
