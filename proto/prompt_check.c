@@ -39,19 +39,6 @@ static int check_tags(const char *text, const char *end, err *e)
     return 0;
 }
 
-/* The engine does not follow plans of prompts yet. */
-static int check_edits(const prompt_slice *part, const char *text, err *e)
-{
-    err local = {0};
-    prompt_edit *edit = prompt_edit_new(part->text, part->end, &local);
-    if (!edit)
-        return err_set(e, local.code, "%s", local.text);
-    int status =
-        prompt_edit_changes(edit) ? refuse("prompt editing", text, part->text, part->end, e) : 0;
-    prompt_edit_free(&edit);
-    return status;
-}
-
 int prompt_check(const char *text, prompt_role role, err *e)
 {
     prompt parsed;
@@ -60,9 +47,5 @@ int prompt_check(const char *text, prompt_role role, err *e)
     prompt_done(&parsed);
     if (status == 0)
         status = prompt_split(part, &parts, text, role, e);
-    if (status == 0 && parts > 1)
-        return refuse("AND", text, part[0].end, part[1].end, e);
-    for (int i = 0; i < parts && status == 0; i++)
-        status = check_edits(&part[i], text, e);
     return status ? status : check_tags(text, text + strlen(text), e);
 }

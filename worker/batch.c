@@ -10,8 +10,8 @@ static int tokens_of(const seq *s)
 {
     int most = 0;
     for (int i = 0; i < s->rows; i++)
-        if (s->row[i].text->tokens > most)
-            most = s->row[i].text->tokens;
+        if (seq_text(s, i)->tokens > most)
+            most = seq_text(s, i)->tokens;
     return most;
 }
 
@@ -102,7 +102,7 @@ static tensor join_contexts(const batch *b, dev *d, int32_t tokens[BATCH_ROWS_MA
 {
     int32_t most = 0;
     for (int i = 0; i < b->rows; i++) {
-        tokens[i] = b->at[i].seq->row[b->at[i].row].text->tokens;
+        tokens[i] = seq_text(b->at[i].seq, b->at[i].row)->tokens;
         if (tokens[i] > most)
             most = tokens[i];
     }
@@ -111,7 +111,7 @@ static tensor join_contexts(const batch *b, dev *d, int32_t tokens[BATCH_ROWS_MA
     for (int i = 0; i < b->rows; i++) {
         tensor one = tensor_sample(all, i);
         one.dim[2] = tokens[i];
-        op_gather(d, &one, &b->at[i].seq->row[b->at[i].row].text->context, 1, c, 1.0f);
+        op_gather(d, &one, &seq_text(b->at[i].seq, b->at[i].row)->context, 1, c, 1.0f);
     }
     return all;
 }

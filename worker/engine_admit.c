@@ -27,24 +27,17 @@ static run *take_in(engine *en, work *w, err *e)
 static void start(engine *en, run *r)
 {
     const engine_events *events = &en->options.events;
-    err e = {0};
     run **end = &en->runs;
     while (*end)
         end = &(*end)->next;
     *end = r;
-    if (r->costs.peak > en->held.promised)
-        en->held.promised = r->costs.peak;
+    engine_promise(en);
     events->started(events->arg, r->work);
     if (run_complete(r)) { /* a noop */
         engine_end(en, r, NULL);
         return;
     }
     engine_ask(en, r);
-    engine_busy(en, r, NULL, run_texts_flops(r), ENGINE_STEP_MS);
-    int rc = run_texts(&en->held, r, &e);
-    engine_idle(en);
-    if (rc)
-        engine_end(en, r, &e);
 }
 
 bool engine_admit(engine *en)

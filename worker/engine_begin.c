@@ -33,9 +33,8 @@ static bool may_begin(engine *en, run *r)
         sequences += other->sequences;
     if (r->sequences == 0)
         return true;
-    return sequences < SEQUENCES_MAX &&
-           residents_fit(&en->held, r->resident, r->call, seq_bytes(r->call.h, r->call.w),
-                         &ignored) == 0;
+    return sequences < SEQUENCES_MAX && residents_fit(&en->held, r->resident, r->call,
+                                                      run_picture_bytes(r, r->call), &ignored) == 0;
 }
 
 static int encode(engine *en, run *r, int scene, err *e)
@@ -78,9 +77,29 @@ static bool begin_pictures(engine *en)
     return any;
 }
 
+/* Encodes one text of the first run that lacks one. */
+static bool encode_text(engine *en)
+{
+    run *r = en->runs;
+    while (r && run_has_texts(r))
+        r = r->next;
+    if (!r)
+        return false;
+    err e = {0};
+    engine_busy(en, r, NULL, run_text_flops(r), ENGINE_STEP_MS);
+    int rc = run_text(&en->held, r, &e);
+    engine_idle(en);
+    if (rc)
+        engine_end(en, r, &e);
+    else
+        engine_promise(en);
+    return true;
+}
+
 bool engine_begin(engine *en)
 {
-    bool any = begin_pictures(en);
+    bool any = encode_text(en);
+    any |= begin_pictures(en);
     for (run *r = en->runs; r; r = r->next)
         engine_ask(en, r);
     return any;

@@ -2,12 +2,14 @@
 #include "worker/engine_state.h"
 
 /* The most scratch that one of the runs may need is kept free of everything else. */
-static void update_promise(engine *en)
+void engine_promise(engine *en)
 {
-    en->held.promised = 0;
-    for (const run *r = en->runs; r; r = r->next)
+    en->held.promised = en->held.owed = 0;
+    for (const run *r = en->runs; r; r = r->next) {
+        en->held.owed += r->owed_bytes;
         if (r->costs.peak > en->held.promised)
             en->held.promised = r->costs.peak;
+    }
 }
 
 void engine_end(engine *en, run *r, const err *e)
@@ -19,7 +21,7 @@ void engine_end(engine *en, run *r, const err *e)
     *at = r->next;
     work *w = r->work;
     run_free(&en->held, &r);
-    update_promise(en);
+    engine_promise(en);
     en->blocked = false;
     events->finished(events->arg, w, e, en->held.broken);
 }

@@ -63,6 +63,9 @@ enum {
 /* --- engine_end.c: runs come to their end -------------------------------------------------------
  */
 
+/* Says what the runs will still need: see residents.h. */
+void engine_promise(engine *en);
+
 /* `e`: NULL, or why it failed. Frees the run. */
 void engine_end(engine *en, run *r, const err *e);
 bool engine_drop_cancelled(engine *en);

@@ -139,7 +139,7 @@ static int64_t bytes_unused(const residents *all, const resident *own)
 static int make_room(residents *all, const demand *want, err *e)
 {
     const size_t scratch = want->scratch > all->promised ? want->scratch : all->promised;
-    const int64_t room = all->budget - (int64_t)(want->keep + scratch);
+    const int64_t room = all->budget - (int64_t)(want->keep + scratch + all->owed);
     if (bytes_held(all) - bytes_unused(all, want->own) <= room) {
         if (all->d->scratch.peak > scratch &&
             residents_bytes(all) + (int64_t)want->keep > all->budget)

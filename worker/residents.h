@@ -46,7 +46,8 @@ typedef struct resident {
 typedef struct {
     dev *d, *dry; /* dry: the same device without memory */
     int64_t budget;
-    size_t promised; /* the largest scratch a job inside may need; its owner keeps it up to date */
+    size_t promised; /* the largest scratch a job inside may need, */
+    size_t owed;     /* tensors that jobs inside will keep yet: their owner keeps both up to date */
     bool broken;     /* the device is lost: nothing will work any more */
     resident *first;
     uint64_t clock; /* counts uses */

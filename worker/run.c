@@ -9,45 +9,31 @@
 
 /* ---------------------------------------------------------------- admission */
 
-static bool is_guided(const run *r)
-{
-    return r->work->job.cfg_scale != 1.0;
-}
-
 /* One row of a picture of this scene. */
 static call_shape one_row(const run *r, const scene_plan *scene)
 {
-    const task *t = &r->work->task;
     const int factor = r->resident->model->config.factor;
-    int chunks = t->positive.count;
-    if (is_guided(r) && t->negative.count > chunks)
-        chunks = t->negative.count;
-    return (call_shape){1, scene->height / factor, scene->width / factor, chunks * CHUNK_TOKENS};
+    return (call_shape){1, scene->height / factor, scene->width / factor,
+                        r->work->task.guidances.longest * CHUNK_TOKENS};
 }
 
-/* Tensors that stay while the first picture is made: encoded input, sequence, contexts. */
-static size_t kept_bytes(const run *r, call_shape call)
+size_t run_picture_bytes(const run *r, call_shape call)
+{
+    const guidances *g = &r->work->task.guidances;
+    return seq_bytes(call.h, call.w, g->plan[0].rows); /* every plan has as many */
+}
+
+static size_t text_bytes(const run *r, const token_chunks *text)
 {
     const int64_t width = r->resident->model->config.text_width;
-    return 2 * seq_bytes(call.h, call.w) + 2 * (size_t)(call.tokens * width) * sizeof(float);
+    return (size_t)(text->count * CHUNK_TOKENS * width) * sizeof(float);
 }
 
-/* How many evaluations and steps its pictures take: from a sampler made for the purpose. */
-static int count_steps(run *r, const scene_plan *plan, run_scene *s, err *e)
+/* Counts what its pictures take. */
+static void count_steps(run *r, const scene_plan *plan)
 {
-    const job *j = &r->work->job;
-    sampler counting;
-    if (!plan->steps)
-        return 0;
-    int rc = sampler_init(&counting, j->sampler, j->scheduler, plan->steps, plan->t_enc,
-                          r->work->task.from_picture, e);
-    if (rc)
-        return rc;
-    s->evaluations = sampler_evaluations(&counting);
-    s->steps = counting.steps;
-    r->evaluations += plan->pictures * s->evaluations;
-    r->steps += plan->pictures * s->steps;
-    return 0;
+    r->evaluations += plan->pictures * plan->evaluations;
+    r->steps += plan->pictures * plan->steps_run;
 }
 
 /* Remembers the scene that takes the most scratch; scenes of one size are measured once. */
@@ -61,19 +47,22 @@ static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
         r->call = call;
         r->costs = costs;
     }
-    return residents_fit(all, r->resident, call, kept_bytes(r, call), e);
+    /* what stays while the first picture is made: encoded input, sequence, contexts */
+    return residents_fit(all, r->resident, call, 2 * run_picture_bytes(r, call) + r->owed_bytes, e);
 }
 
 static int check_scenes(residents *all, run *r, err *e)
 {
     const task *t = &r->work->task;
     int rc = task_fit(t, &r->work->job, &r->resident->model->config, e);
+    for (int i = 0; i < t->guidances.texts; i++)
+        r->owed_bytes += text_bytes(r, &t->guidances.text[i]);
     for (int i = 0; i < t->scenes && !rc; i++) {
         const scene_plan *plan = &t->scene[i];
         r->scene[i].before = r->to_hand_out;
         r->to_hand_out += plan->pictures;
-        rc = count_steps(r, plan, &r->scene[i], e);
-        if (!rc && plan->steps)
+        count_steps(r, plan);
+        if (plan->steps)
             rc = check_memory(all, r, plan, e);
     }
     return rc;
@@ -81,9 +70,12 @@ static int check_scenes(residents *all, run *r, err *e)
 
 static int make_scenes(run *r, err *e)
 {
-    const int scenes = r->work->task.scenes;
+    const int scenes = r->work->task.scenes, texts = r->work->task.guidances.texts;
     r->scene = calloc((size_t)scenes + 1, sizeof *r->scene);
-    return r->scene ? 0 : err_set(e, ERR_NO_MEMORY, "no memory for %d parts of the job", scenes);
+    r->text = calloc((size_t)texts + 1, sizeof *r->text);
+    return r->scene && r->text
+               ? 0
+               : err_set(e, ERR_NO_MEMORY, "no memory for %d parts of the job", scenes);
 }
 
 static int find_model(residents *all, run *r, models *names, err *e)
@@ -129,37 +121,38 @@ void run_free(residents *all, run **at)
         r->first = s->next;
         seq_free(all->d, &s);
     }
-    residents_text_put(r->positive);
-    residents_text_put(r->negative);
+    for (int i = 0; i < r->texts; i++)
+        residents_text_put(r->text[i]);
     for (int i = 0; r->scene && i < r->work->task.scenes; i++)
         run_scene_done(all, &r->scene[i]);
     if (r->resident)
         residents_put(all, r->resident);
     free(r->scene);
+    free(r->text);
     free(r);
     *at = NULL;
 }
 
 /* ---------------------------------------------------------------- texts */
 
-double run_texts_flops(const run *r)
+bool run_has_texts(const run *r)
 {
-    const task *t = &r->work->task;
-    return (t->positive.count + t->negative.count) * r->costs.text.flops;
+    return r->texts == r->work->task.guidances.texts;
 }
 
-int run_texts(residents *all, run *r, err *e)
+double run_text_flops(const run *r)
 {
-    const job *j = &r->work->job;
-    const task *t = &r->work->task;
-    if (!r->call.rows)
-        return 0; /* nothing is sampled */
-    r->positive = residents_text(all, r->resident, &t->positive, j->clip_skip, e);
-    if (!r->positive)
+    return r->work->task.guidances.text[r->texts].count * r->costs.text.flops;
+}
+
+int run_text(residents *all, run *r, err *e)
+{
+    const token_chunks *text = &r->work->task.guidances.text[r->texts];
+    conditioning *c = residents_text(all, r->resident, text, r->work->job.clip_skip, e);
+    if (!c)
         return e->code;
-    if (is_guided(r) &&
-        !(r->negative = residents_text(all, r->resident, &t->negative, j->clip_skip, e)))
-        return e->code;
+    r->text[r->texts++] = c;
+    r->owed_bytes -= text_bytes(r, text);
     return 0;
 }
 

@@ -16,25 +16,26 @@ typedef enum {
 
 typedef struct {
     run_scene_state state;
-    bool encoded;           /* `input` went into `latent` */
-    scene_input input;      /* READY, until it is encoded */
-    tensor latent;          /* the encoded init picture, kept until the last picture is out */
-    int evaluations, steps; /* of one picture */
-    int before;             /* pictures of earlier scenes */
-    int begun, out, taken;  /* pictures: started, given to the crew, taken by the task */
+    bool encoded;          /* `input` went into `latent` */
+    scene_input input;     /* READY, until it is encoded */
+    tensor latent;         /* the encoded init picture, kept until the last picture is out */
+    int before;            /* pictures of earlier scenes */
+    int begun, out, taken; /* pictures: started, given to the crew, taken by the task */
 } run_scene;
 
 typedef struct run {
     struct run *next;
     work *work;
-    resident *resident; /* NULL for a job without a model (noop) */
-    conditioning *positive, *negative;
-    run_scene *scene;  /* one for each of the task's */
-    int asked;         /* scenes that were asked for, in their order */
-    int opened;        /* scenes before this one have begun all their pictures */
-    call_shape call;   /* of one row of the scene that takes most: a batch grows when more fits */
-    model_costs costs; /* of such a call; its scratch is promised to the run */
-    seq *first;        /* sequences on their way, or waiting to be decoded */
+    resident *resident;  /* NULL for a job without a model (noop) */
+    conditioning **text; /* one for each of the task's */
+    int texts;           /* that are there: the first ones */
+    size_t owed_bytes;   /* of those that are not */
+    run_scene *scene;    /* one for each of the task's */
+    int asked;           /* scenes that were asked for, in their order */
+    int opened;          /* scenes before this one have begun all their pictures */
+    call_shape call;     /* of one row of the scene that takes most: a batch grows when more fits */
+    model_costs costs;   /* of such a call; its scratch is promised to the run */
+    seq *first;          /* sequences on their way, or waiting to be decoded */
     int sequences;
     int to_hand_out; /* pictures of all scenes that were not given to the crew yet */
     int evaluations, evaluations_over; /* of all pictures; of those handed out */
@@ -49,9 +50,13 @@ typedef struct run {
 run *run_new(residents *all, models *names, work *w, err *e);
 void run_free(residents *all, run **r);
 
-/* The second half of admission: encodes the texts, which is `flops` of work. */
-double run_texts_flops(const run *r);
-int run_texts(residents *all, run *r, err *e);
+/* Encodes the next text, which is `flops` of work, until the run has all. */
+bool run_has_texts(const run *r);
+double run_text_flops(const run *r);
+int run_text(residents *all, run *r, err *e);
+
+/* Bytes that one of its pictures keeps when it is made by calls of this shape. */
+size_t run_picture_bytes(const run *r, call_shape call);
 
 bool run_complete(const run *r); /* every picture was handed out */
 void run_progress(const run *r, work_progress *p);
@@ -65,7 +70,7 @@ int run_ask(run *r);
 void run_scene_made(run *r, int scene, scene_input *input);
 void run_scene_taken(run *r, int scene);
 
-/* The first scene with a picture that can begin; -1: none. */
+/* The first scene with a picture that can begin; -1: none, or texts are missing. */
 int run_beginnable(const run *r);
 
 /* Encodes the scene's init picture: costs.encode of work, nothing without one. */

@@ -56,7 +56,7 @@ void run_scene_done(residents *all, run_scene *s)
 
 int run_beginnable(const run *r)
 {
-    for (int i = r->opened; i < r->asked; i++)
+    for (int i = r->opened; run_has_texts(r) && i < r->asked; i++)
         if (r->scene[i].state == RUN_SCENE_READY && r->scene[i].begun < plan_of(r, i)->pictures)
             return i;
     return -1;
@@ -128,9 +128,8 @@ int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e)
                      .h = plan->height / factor,
                      .w = plan->width / factor,
                      .latent = from->encoded ? &from->latent : NULL,
-                     .positive = r->positive,
-                     .negative = r->negative,
-                     .cfg_scale = j->cfg_scale,
+                     .guidance = &r->work->task.guidances.plan[plan->guidance],
+                     .texts = r->text,
                      .preview = j->want_preview};
     seq *s = seq_new(all->d, &o, e);
     if (!s)
@@ -204,9 +203,10 @@ int run_copy(run *r, int scene, image *out, err *e)
 void run_handed_out(residents *all, run *r, int scene)
 {
     run_scene *s = &r->scene[scene];
+    const scene_plan *plan = plan_of(r, scene);
     r->to_hand_out--;
-    r->evaluations_over += s->evaluations;
-    r->steps_over += s->steps;
-    if (++s->out == plan_of(r, scene)->pictures)
+    r->evaluations_over += plan->evaluations;
+    r->steps_over += plan->steps_run;
+    if (++s->out == plan->pictures)
         run_scene_done(all, s);
 }

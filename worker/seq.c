@@ -10,12 +10,14 @@
 
 /* ---------------------------------------------------------------- making */
 
-/* out = uncond + cfg * (cond - uncond); without guidance the negative prompt is not evaluated. */
+static_assert((int)GUIDANCE_ROWS_MAX <= (int)STEP_PREDICTIONS, "op_step takes every row");
+
 static void set_rows(seq *s, const seq_options *o)
 {
-    s->row[s->rows++] = (seq_row){.text = o->positive, .share = o->cfg_scale};
-    if (o->cfg_scale != 1.0)
-        s->row[s->rows++] = (seq_row){.text = o->negative, .share = 1.0 - o->cfg_scale};
+    const guidance *g = o->guidance;
+    s->texts = o->texts;
+    for (int i = 0; i < g->rows; i++)
+        s->row[s->rows++] = (seq_row){.share = g->row[i].share, .text = g->row[i].text};
 }
 
 static void keep_tensors(dev *d, seq *s, const seq_options *o)
@@ -117,6 +119,7 @@ seq *seq_new(dev *d, const seq_options *o, err *e)
     int rc = s->host ? sampler_init(&s->sampler, o->sampler, o->scheduler, o->steps, o->t_enc,
                                     o->latent != NULL, e)
                      : err_set(e, ERR_NO_MEMORY, "no memory for a latent");
+    assert(rc || s->sampler.steps <= o->guidance->steps);
     if (!rc)
         keep_tensors(d, s, o);
     if (!rc && d->status == DEV_OK)
@@ -127,9 +130,9 @@ seq *seq_new(dev *d, const seq_options *o, err *e)
 }
 
 /* x, input, draw, denoised, known; the history; a prediction for each row. */
-size_t seq_bytes(int64_t h, int64_t w)
+size_t seq_bytes(int64_t h, int64_t w, int rows)
 {
-    return (5 + SAMPLER_HISTORY + STEP_PREDICTIONS) * (size_t)(h * w * 4) * sizeof(float);
+    return (size_t)(5 + SAMPLER_HISTORY + rows) * (size_t)(h * w * 4) * sizeof(float);
 }
 
 void seq_free(dev *d, seq **at)
@@ -201,6 +204,12 @@ void seq_step(dev *d, seq **list, int count)
             rows[n++] = accept(d, list[i]);
     if (n)
         op_step(d, n, rows);
+}
+
+const conditioning *seq_text(const seq *s, int row)
+{
+    assert(!seq_ended(s));
+    return s->texts[s->row[row].text[s->sampler.step]];
 }
 
 bool seq_rows_ready(const seq *s)

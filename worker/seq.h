@@ -5,6 +5,7 @@
 #include "worker/residents.h"
 #include "worker/sample/noise.h"
 #include "worker/sample/sampler.h"
+#include "worker/task/guidance.h"
 
 /* What a sequence is made from. The tensors stay the caller's; mask and extra must outlive the
  * sequence, the latent (img2img, [1,h,w,4]) need not. */
@@ -17,18 +18,18 @@ typedef struct {
     int64_t h, w; /* latent size */
     const tensor *latent;
     const tensor *mask; /* inpainting: [1,h,w,1], 1 = repaint; with a latent. NULL: everything */
-    masked_content content; /* with a mask: what is in it before it is noised */
-    soft_inpainting soft;   /* with a mask */
-    const tensor *extra;    /* what the model takes behind the latent, [1,h,w,c]; NULL: nothing */
-    conditioning *positive, *negative;
-    double cfg_scale;
-    bool preview; /* keep the x0 prediction */
+    masked_content content;   /* with a mask: what is in it before it is noised */
+    soft_inpainting soft;     /* with a mask */
+    const tensor *extra;      /* what the model takes behind the latent, [1,h,w,c]; NULL: nothing */
+    const guidance *guidance; /* its rows; the caller's for as long as the sequence lives, */
+    conditioning *const *texts; /* as are the texts that the rows see */
+    bool preview;               /* keep the x0 prediction */
 } seq_options;
 
-/* One UNet sample of a sequence: the context it sees and its share of the guided prediction. */
+/* One UNet sample of a sequence: its share of the guided prediction, and the text it sees. */
 typedef struct {
-    const conditioning *text;
     double share;
+    const int *text;   /* [steps]: index among the sequence's texts, step by step */
     tensor prediction; /* [1,h,w,4], kept */
     bool ready;        /* this evaluation's prediction is there */
 } seq_row;
@@ -44,7 +45,8 @@ typedef struct seq {
     tensor mask, extra; /* the caller's */
     soft_inpainting soft;
     float *host; /* one latent, for draws */
-    seq_row row[STEP_PREDICTIONS];
+    conditioning *const *texts;
+    seq_row row[GUIDANCE_ROWS_MAX];
     int rows;
     uint64_t turn;      /* batch that served it last, or the last one before it began */
     int scene, picture; /* of its job; the picture's number within the scene */
@@ -54,8 +56,11 @@ typedef struct seq {
 seq *seq_new(dev *d, const seq_options *o, err *e);
 void seq_free(dev *d, seq **s);
 
-/* Bytes of the tensors that such a sequence keeps, at most. */
-size_t seq_bytes(int64_t h, int64_t w);
+/* Bytes of the tensors that a sequence with so many rows keeps, at most. */
+size_t seq_bytes(int64_t h, int64_t w, int rows);
+
+/* What a row sees in the evaluation that the sequence waits for. */
+const conditioning *seq_text(const seq *s, int row);
 
 /* One latent step for every sequence of the list that has all its rows: a single op_step. They are
  * then asked anew, or have ended. */

@@ -125,7 +125,7 @@ static const attempt attempts[] = {
     {{TXT2IMG, "--batch-size", "0"}, 2, {"0", "1 to 16"}},
     {{TXT2IMG, "--cfg-scale", "nan"}, 2, {"nan"}},
     {{TXT2IMG, "--prompt-file", "@long.txt"}, 2, {"--prompt", "--prompt-file"}},
-    {{"txt2img", "--prompt", "[a:b:0.5]", "--output", "@out.png"}, 2, {"editing"}},
+    {{"txt2img", "--prompt", "<lora:a:1>", "--output", "@out.png"}, 2, {"extra network"}},
     {{"txt2img", "--prompt", "\xff\xfe", "--output", "@out.png"}, 2, {"UTF-8"}},
 };
 

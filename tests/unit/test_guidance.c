@@ -106,7 +106,7 @@ static void texts_of_two_plans(void **state)
         assert_memory_equal(g.plan[four].row[row].text, want[0][row], 4 * sizeof(int));
         assert_memory_equal(g.plan[two].row[row].text, want[1][row], 2 * sizeof(int));
     }
-    assert_int_equal(guidances_longest(&g), 1);
+    assert_int_equal(g.longest, 1);
     guidances_done(&g);
     job_done(&j);
 }
@@ -159,7 +159,7 @@ static void many_texts(void **state)
     j = job_of(large, "", 7);
     plan(&g, &j, 25);
     assert_int_equal(g.chunks, 501);
-    assert_int_equal(guidances_longest(&g), 20);
+    assert_int_equal(g.longest, 20);
     err e = {0};
     assert_int_equal(guidances_plan(&g, &j, 26, words, &e), ERR_TOO_LARGE);
     assert_non_null(strstr(e.text, "more than 512 chunks"));

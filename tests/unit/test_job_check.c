@@ -330,8 +330,15 @@ static void prompts(void **state)
     must_refuse(&j, ERR_INVALID, "prompt", "byte 0xc3 at 6", "UTF-8");
 
     good_job(&j, TASK_TXT2IMG);
-    assert_int_equal(job_set_text(&j.negative_prompt, "[cat|dog]", 9, NULL), 0);
-    must_refuse(&j, ERR_INVALID, "negative_prompt: ", "", "");
+    static const char tag[] = "[cat|<lora:dog:1>]";
+    assert_int_equal(job_set_text(&j.negative_prompt, tag, sizeof tag - 1, NULL), 0);
+    must_refuse(&j, ERR_INVALID, "negative_prompt: ", "extra network", "not supported yet");
+    static const char many[] = "a AND b AND c AND d AND e AND f AND g AND h";
+    good_job(&j, TASK_TXT2IMG);
+    assert_int_equal(job_set_text(&j.negative_prompt, many, sizeof many - 1, NULL), 0);
+    must_pass(&j);
+    set_prompt(&j, many);
+    must_refuse(&j, ERR_TOO_LARGE, "prompt: ", "more than 7 parts", "at most");
 
     char *longest = malloc(JOB_TEXT_MAX + 2);
     memset(longest, 'x', JOB_TEXT_MAX + 1);

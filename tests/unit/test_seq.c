@@ -11,12 +11,14 @@
 #include "tests/support/golden.h"
 #include "worker/seq.h"
 
-enum { H = 4, W = 6, C = 4, PIXELS = H * W, VALUES = PIXELS * C };
+enum { H = 4, W = 6, C = 4, PIXELS = H * W, VALUES = PIXELS * C, STEPS_MAX = 50 };
 
 /* As the golden runs were made: options of every sequence here. */
 typedef struct {
     dev *d;
-    conditioning text;
+    int same_text[STEPS_MAX];
+    conditioning text, *texts[1];
+    guidance guidance;
     tensor latent, mask;
     seq_options o;
 } studio;
@@ -47,6 +49,10 @@ static void studio_open(studio *s, const char *backend)
     s->mask = dev_keep(s->d, F32, 1, H, W, 1);
     upload_golden(s->d, s->latent, golden, "latent");
     upload_golden(s->d, s->mask, golden, "mask");
+    s->texts[0] = &s->text;
+    s->guidance = (guidance){.steps = STEPS_MAX, .rows = 2};
+    s->guidance.row[0] = (guidance_row){1.5, s->same_text}; /* CFG scale 1.5 */
+    s->guidance.row[1] = (guidance_row){-0.5, s->same_text};
     s->o = (seq_options){
         .steps = 7,
         .t_enc = 5,
@@ -57,9 +63,8 @@ static void studio_open(studio *s, const char *backend)
         .mask = &s->mask,
         .content = CONTENT_ORIGINAL,
         .soft = {.schedule_bias = 1, .preservation_strength = 0.5, .transition_contrast_boost = 4},
-        .positive = &s->text,
-        .negative = &s->text,
-        .cfg_scale = 1.5,
+        .guidance = &s->guidance,
+        .texts = s->texts,
         .preview = true};
     checkpoint_free(&golden);
 }
@@ -316,7 +321,7 @@ static void the_latent_may_go(void **state)
     studio_close(&s);
 }
 
-/* What seq_bytes promises is what a sequence takes, but for the rows that it does not have. */
+/* What seq_bytes promises is what a sequence with a mask takes. */
 static void bytes_are_as_promised(void **state)
 {
     (void)state;
@@ -326,8 +331,7 @@ static void bytes_are_as_promised(void **state)
     for (int masked = 0; masked < 2; masked++) {
         s.o.mask = masked ? &s.mask : NULL;
         seq *q = begin(&s);
-        assert_int_equal(s.d->kept - before,
-                         seq_bytes(H, W) - (STEP_PREDICTIONS - 2) * latent - (masked ? 0 : latent));
+        assert_int_equal(s.d->kept - before, seq_bytes(H, W, 2) - (masked ? 0 : latent));
         seq_free(s.d, &q);
         assert_int_equal(s.d->kept, before);
     }

@@ -50,6 +50,8 @@ static int keep_chunks(guidances *g, const token_chunks *chunks, err *e)
     g->text = more;
     g->text[g->texts] = *chunks;
     g->chunks += chunks->count;
+    if (chunks->count > g->longest)
+        g->longest = chunks->count;
     return g->texts++;
 }
 
@@ -160,13 +162,4 @@ void guidances_done(guidances *g)
     free(g->plan);
     free(g->text);
     *g = (guidances){0};
-}
-
-int guidances_longest(const guidances *g)
-{
-    int most = 0;
-    for (int i = 0; i < g->texts; i++)
-        if (g->text[i].count > most)
-            most = g->text[i].count;
-    return most;
 }

@@ -33,8 +33,9 @@ typedef struct {
 typedef struct {
     token_chunks *text; /* no two alike */
     int texts;
-    int chunks; /* of all texts */
-    guidance *plan;
+    int chunks;     /* of all texts */
+    int longest;    /* chunks of the longest */
+    guidance *plan; /* all have the same rows, but for what these see */
     int plans;
 } guidances;
 
@@ -42,8 +43,5 @@ typedef struct {
  * yet; or an error: ERR_TOO_LARGE for too many tokens, errors of prompt_plan_make. */
 int guidances_plan(guidances *g, const job *j, int steps, const tokenizer *words, err *e);
 void guidances_done(guidances *g);
-
-/* Chunks of the longest text. */
-int guidances_longest(const guidances *g);
 
 #endif

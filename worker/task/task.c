@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/sample/sampler.h"
+
 static const task_row noop = {0};
 
 static const task_row *const rows[TASK_COUNT] = {
@@ -45,14 +47,27 @@ scene_plan task_job_scene(const job *j, double strength, int width, int height)
     return s;
 }
 
-static int prepare_text(token_chunks *out, const char *text, const tokenizer *words, err *e)
+/* Counts the steps of every scene and plans the prompts for them: DDIM may run none, and still
+ * needs a plan. */
+static int plan_sampling(task *t, const job *j, const tokenizer *words, err *e)
 {
-    prompt p = {0};
-    int rc = prompt_parse(&p, text ? text : "", e);
-    if (!rc)
-        rc = token_chunks_make(out, words, &p, e);
-    prompt_done(&p);
-    return rc;
+    for (int i = 0; i < t->scenes; i++) {
+        scene_plan *s = &t->scene[i];
+        sampler counting;
+        if (!s->steps)
+            continue;
+        int rc = sampler_init(&counting, j->sampler, j->scheduler, s->steps, s->t_enc,
+                              t->from_picture, e);
+        if (rc)
+            return rc;
+        s->steps_run = counting.steps;
+        s->evaluations = sampler_evaluations(&counting);
+        s->guidance =
+            guidances_plan(&t->guidances, j, counting.steps ? counting.steps : 1, words, e);
+        if (s->guidance < 0)
+            return s->guidance;
+    }
+    return 0;
 }
 
 static int make_results(task *t, err *e)
@@ -77,9 +92,7 @@ int task_prepare(task *t, const job *j, const tokenizer *words, err *e)
     t->from_picture = row->from_picture;
     int rc = row->plan ? row->plan(t, j, e) : 0;
     if (!rc && row->prompts)
-        rc = prepare_text(&t->positive, j->prompt, words, e);
-    if (!rc && row->prompts)
-        rc = prepare_text(&t->negative, j->negative_prompt, words, e);
+        rc = plan_sampling(t, j, words, e);
     if (!rc)
         rc = make_results(t, e);
     if (rc)
@@ -96,8 +109,7 @@ void task_done(task *t, task_kind kind)
         task_picture_done(&t->result[i]);
     free(t->result);
     free(t->scene);
-    token_chunks_done(&t->positive);
-    token_chunks_done(&t->negative);
+    guidances_done(&t->guidances);
     *t = (task){0};
 }
 

@@ -20,7 +20,7 @@
 #include "proto/job.h"
 #include "worker/image/image.h"
 #include "worker/model/config.h"
-#include "worker/model/tokenizer.h"
+#include "worker/task/guidance.h"
 
 enum { TASK_SCENES_MAX = 16384 };
 
@@ -32,6 +32,9 @@ typedef struct {
     int pictures;
     int64_t seed; /* of its first picture, the next has one more */
     int after;    /* an earlier scene; -1: none */
+    /* Of what is sampled, set by task_prepare: */
+    int steps_run, evaluations; /* of one picture */
+    int guidance;               /* its plan among the task's guidances */
 } scene_plan;
 
 /* Made when it is needed. */
@@ -53,15 +56,15 @@ typedef struct task {
     scene_plan *scene; /* owned */
     int scenes;
     bool from_picture; /* sampling starts from init pictures */
-    token_chunks positive, negative;
+    guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;
     void *own;          /* what this kind of task keeps, see task_row.h */
     atomic_int untaken; /* pictures of all scenes */
 } task;
 
-/* Decodes, turns and flattens the inputs, tokenises the prompts, lists the scenes. ERR_INVALID,
- * ERR_TOO_LARGE, ERR_NO_MEMORY. */
+/* Decodes, turns and flattens the inputs, lists the scenes, plans and tokenises the prompts.
+ * ERR_INVALID, ERR_TOO_LARGE, ERR_NO_MEMORY. */
 int task_prepare(task *t, const job *j, const tokenizer *words, err *e);
 void task_done(task *t, task_kind kind);
 void task_picture_done(task_picture *p);
