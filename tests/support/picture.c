@@ -39,6 +39,19 @@ image picture_golden(const char *file)
     return i;
 }
 
+image picture_golden_grey(const char *file)
+{
+    image rgb = picture_golden(file), grey;
+    int rc = image_new(&grey, rgb.w, rgb.h, 1, NULL);
+    assert(!rc && rgb.channels == 3);
+    for (int i = 0; i < rgb.w * rgb.h; i++) {
+        assert(rgb.px[i * 3] == rgb.px[i * 3 + 1] && rgb.px[i * 3] == rgb.px[i * 3 + 2]);
+        grey.px[i] = rgb.px[i * 3];
+    }
+    image_done(&rgb);
+    return grey;
+}
+
 image picture_pattern(int w, int h, int channels)
 {
     image i;

@@ -10,6 +10,9 @@ uint8_t *picture_bytes(const char *file, size_t *size);
 /* tests/golden/<file>, decoded; fails the test when it cannot be. */
 image picture_golden(const char *file);
 
+/* The same as one channel, for files that are grey. */
+image picture_golden_grey(const char *file);
+
 /* A deterministic picture with smooth and sharp parts. */
 image picture_pattern(int w, int h, int channels);
 

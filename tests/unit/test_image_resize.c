@@ -11,26 +11,11 @@
 
 #include "tests/support/picture.h"
 
-/* Golden pictures are decoded to RGB; a grey one has equal channels. */
-static image to_grey(const image *rgb)
-{
-    image grey;
-    assert_int_equal(image_new(&grey, rgb->w, rgb->h, 1, NULL), 0);
-    for (int i = 0; i < rgb->w * rgb->h; i++)
-        grey.px[i] = rgb->px[i * 3];
-    return grey;
-}
-
 static image golden(const char *file, bool grey)
 {
     char path[128];
     snprintf(path, sizeof path, "resize/%s", file);
-    image rgb = picture_golden(path);
-    if (!grey)
-        return rgb;
-    image result = to_grey(&rgb);
-    image_done(&rgb);
-    return result;
+    return grey ? picture_golden_grey(path) : picture_golden(path);
 }
 
 static void check_golden(const char *file, const json_t *row)
@@ -64,6 +49,32 @@ static void test_goldens(void **state)
     json_t *row;
     json_object_foreach(rows, file, row) check_golden(file, row);
     json_decref(rows);
+}
+
+static void test_kernels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        image_filter filter;
+        int w, h;
+    } rows[] = {
+        {"pillow/bicubic-20x13.png", FILTER_BICUBIC, 20, 13},
+        {"pillow/bicubic-150x90.png", FILTER_BICUBIC, 150, 90},
+        {"pillow/bicubic-7x200.png", FILTER_BICUBIC, 7, 200},
+        {"pillow/nearest-20x13.png", FILTER_NEAREST, 20, 13},
+        {"pillow/nearest-150x90.png", FILTER_NEAREST, 150, 90},
+        {"pillow/nearest-7x200.png", FILTER_NEAREST, 7, 200},
+    };
+    image in = golden("in.png", false);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        image want = picture_golden(rows[i].file), got;
+        assert_int_equal(image_resample(&got, &in, rows[i].filter, rows[i].w, rows[i].h, NULL), 0);
+        assert_int_equal(picture_difference(&got, &want), 0);
+        image_done(&want);
+        image_done(&got);
+    }
+    image_done(&in);
 }
 
 /* A part is the same pixels as the whole, whichever sides change. */
@@ -176,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_part),
         cmocka_unit_test(test_same_size_is_a_copy),
         cmocka_unit_test(test_constant),

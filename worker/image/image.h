@@ -50,6 +50,12 @@ int image_encode(uint8_t **bytes, size_t *size, const image *in, picture_format 
  * or RGB; a picture with alpha is flattened first. */
 int image_resize(image *out, const image *in, int w, int h, err *e);
 
+/* The same with another kernel, also bit-equal to Pillow 13: BICUBIC (a = -1/2, widened when it
+ * shrinks; grey or RGB) and NEAREST (the sample under the centre; any channels). */
+typedef enum { FILTER_NEAREST, FILTER_BICUBIC, FILTER_LANCZOS } image_filter;
+
+int image_resample(image *out, const image *in, image_filter filter, int w, int h, err *e);
+
 /* The part of the picture resized to w x h that lies in `part`; the rest is never computed, so the
  * cost is bounded by `in` and `part` however large w and h are. */
 typedef struct {
@@ -57,6 +63,22 @@ typedef struct {
 } image_box;
 
 int image_resize_part(image *out, const image *in, int w, int h, image_box part, err *e);
+
+/* crop.c: the pixels inside `box`, which may reach beyond the picture: what lies outside is black
+ * (and transparent). */
+int image_crop(image *out, const image *in, image_box box, err *e);
+
+/* Writes `part` into the picture, its upper left corner at x, y; what lies outside is cut. Both
+ * have as many channels. */
+void image_put(image *picture, const image *part, int x, int y);
+
+/* soften.c: Pillow's GaussianBlur in place, bit-equal to version 13: three box blurs along each
+ * axis, bytes after each, the outermost sample repeated beyond the edge. Any channels; the cost
+ * does not depend on `radius` (>= 0; 0 changes nothing). */
+int image_soften(image *picture, double radius, err *e);
+
+/* How far image_soften reaches: farther samples do not count. */
+int image_soften_reach(double radius);
 
 /* fit.c: the web UI's resize modes; modes crop and fill give RGB. Grey or RGB as for image_resize.
  */

@@ -1,4 +1,4 @@
-/* Lanczos resampling, byte for byte as Pillow computes it.
+/* Resampling, byte for byte as Pillow computes it.
  *
  * The idea: a resize is two passes of weighted sums, one along the rows, one down the columns.
  * Which input samples an output sample needs, and with what weights, depends on one axis only, so
@@ -40,6 +40,25 @@ static double lanczos(double x)
     return x >= -LOBES && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0.0;
 }
 
+/* The cubic convolution kernel with a = -1/2. */
+static double bicubic(double x)
+{
+    x = fabs(x);
+    if (x < 1.0)
+        return (1.5 * x - 2.5) * x * x + 1.0;
+    return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5 : 0.0;
+}
+
+typedef struct {
+    double (*at)(double x);
+    int support; /* zero from here on, to both sides */
+} kernel;
+
+static const kernel kernels[] = {
+    [FILTER_BICUBIC] = {bicubic, 2},
+    [FILTER_LANCZOS] = {lanczos, LOBES},
+};
+
 static int32_t to_fixed(double x)
 {
     double scaled = x * (1 << FRACTION_BITS);
@@ -48,11 +67,11 @@ static int32_t to_fixed(double x)
 
 /* The weights of output sample `index` of an axis that goes from `in` to `out` samples. `scratch`
  * holds `taps` doubles. */
-static span weigh(int32_t *weight, double *scratch, int in, int out, int index)
+static span weigh(int32_t *weight, double *scratch, const kernel *k, int in, int out, int index)
 {
     double scale = (double)in / out;
     double stretch = scale < 1.0 ? 1.0 : scale;
-    double support = LOBES * stretch;
+    double support = k->support * stretch;
     double centre = (index + 0.5) * scale;
     int first = (int)(centre - support + 0.5);
     int end = (int)(centre + support + 0.5);
@@ -62,7 +81,7 @@ static span weigh(int32_t *weight, double *scratch, int in, int out, int index)
     double total = 0.0;
     for (int i = first; i < end; i++) {
         /* the reciprocal, not a division: the last bit of a weight depends on it */
-        double w = lanczos((i - centre + 0.5) * (1.0 / stretch));
+        double w = k->at((i - centre + 0.5) * (1.0 / stretch));
         scratch[i - first] = w;
         total += w;
     }
@@ -78,24 +97,29 @@ static void axis_done(axis *a)
     *a = (axis){0};
 }
 
-/* Output samples part_first .. part_first + part_count - 1 of an axis from `in` to `out`. */
-static int axis_init(axis *a, int in, int out, int part_first, int part_count, err *e)
+typedef struct {
+    int in, out;     /* samples of the whole axis before and after */
+    int first, part; /* which output samples are wanted */
+} scaling;
+
+static int axis_init(axis *a, const kernel *k, scaling s, err *e)
 {
-    double scale = (double)in / out;
-    *a = (axis){.taps = (int)ceil(LOBES * (scale < 1.0 ? 1.0 : scale)) * 2 + 1, .same = in == out};
-    size_t weights = (size_t)part_count * (size_t)a->taps;
+    double scale = (double)s.in / s.out;
+    *a = (axis){.taps = (int)ceil(k->support * (scale < 1.0 ? 1.0 : scale)) * 2 + 1,
+                .same = s.in == s.out};
+    size_t weights = (size_t)s.part * (size_t)a->taps;
     double *scratch = malloc((size_t)a->taps * sizeof *scratch);
-    a->span = malloc((size_t)part_count * sizeof *a->span);
+    a->span = malloc((size_t)s.part * sizeof *a->span);
     a->weight = malloc(weights * sizeof *a->weight);
     if (!scratch || !a->span || !a->weight) {
         free(scratch);
         axis_done(a);
         return err_set(e, ERR_NO_MEMORY, "no memory for %zu resampling weights", weights);
     }
-    for (int i = 0; i < part_count; i++)
-        a->span[i] = a->same ? (span){part_first + i, 1}
-                             : weigh(a->weight + (size_t)i * (size_t)a->taps, scratch, in, out,
-                                     part_first + i);
+    for (int i = 0; i < s.part; i++)
+        a->span[i] = a->same ? (span){s.first + i, 1}
+                             : weigh(a->weight + (size_t)i * (size_t)a->taps, scratch, k, s.in,
+                                     s.out, s.first + i);
     free(scratch);
     return 0;
 }
@@ -197,16 +221,17 @@ static int run_passes(image *out, const image *in, const axis *x, const axis *y,
     return rc;
 }
 
-int image_resize_part(image *out, const image *in, int w, int h, image_box part, err *e)
+static int resample_part(image *out, const image *in, const kernel *k, int w, int h, image_box part,
+                         err *e)
 {
     assert(in->channels != 4);
     assert(part.x >= 0 && part.w > 0 && part.w <= w - part.x);
     assert(part.y >= 0 && part.h > 0 && part.h <= h - part.y);
     axis x = {0}, y = {0};
     *out = (image){0};
-    int rc = axis_init(&x, in->w, w, part.x, part.w, e);
+    int rc = axis_init(&x, k, (scaling){in->w, w, part.x, part.w}, e);
     if (!rc)
-        rc = axis_init(&y, in->h, h, part.y, part.h, e);
+        rc = axis_init(&y, k, (scaling){in->h, h, part.y, part.h}, e);
     if (!rc)
         rc = image_new(out, part.w, part.h, in->channels, e);
     if (!rc)
@@ -218,7 +243,50 @@ int image_resize_part(image *out, const image *in, int w, int h, image_box part,
     return rc;
 }
 
+/* Which input sample each output sample takes: the one under its centre. The position is summed up
+ * step by step, as Pillow does, because its last bit decides at the borders. */
+static void pick(int *from, int in, int out)
+{
+    double step = (double)in / out, at = step * 0.5;
+    for (int i = 0; i < out; i++, at += step)
+        from[i] = (int)at < in ? (int)at : in - 1;
+}
+
+static int nearest(image *out, const image *in, int w, int h, err *e)
+{
+    *out = (image){0};
+    int *column = malloc(((size_t)w + (size_t)h) * sizeof *column);
+    if (!column)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %d columns and %d rows", w, h);
+    int *row = column + w;
+    int rc = image_new(out, w, h, in->channels, e);
+    if (!rc) {
+        pick(column, in->w, w);
+        pick(row, in->h, h);
+        uint8_t *to = out->px;
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++)
+                for (int c = 0; c < in->channels; c++)
+                    *to++ = in->px[(size_t)row[y] * stride(in) +
+                                   (size_t)column[x] * (size_t)in->channels + (size_t)c];
+    }
+    free(column);
+    return rc;
+}
+
+int image_resize_part(image *out, const image *in, int w, int h, image_box part, err *e)
+{
+    return resample_part(out, in, &kernels[FILTER_LANCZOS], w, h, part, e);
+}
+
+int image_resample(image *out, const image *in, image_filter filter, int w, int h, err *e)
+{
+    if (filter == FILTER_NEAREST)
+        return nearest(out, in, w, h, e);
+    return resample_part(out, in, &kernels[filter], w, h, (image_box){0, 0, w, h}, e);
+}
+
 int image_resize(image *out, const image *in, int w, int h, err *e)
 {
-    return image_resize_part(out, in, w, h, (image_box){0, 0, w, h}, e);
+    return image_resample(out, in, FILTER_LANCZOS, w, h, e);
 }
