@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "worker/model/layout.h"
+#include "worker/model/torch.h"
 
 enum { PATH_MOST = 4096 };
 
@@ -60,11 +61,17 @@ out:
     return ok;
 }
 
+static bool read_file(tensor_list *list, const mapping *m, const char *label, problems *p)
+{
+    return torch_is(m->at, m->bytes) ? torch_read(list, m->at, m->bytes, label, p)
+                                     : safetensors_read(list, m->at, m->bytes, label, p);
+}
+
 static void open_part(checkpoint *c, layout part, const char *path, const char *label, problems *p)
 {
     size_t first = c->list.count;
     mapping *m = &c->map[part];
-    if (map_file(m, path, label, p) && safetensors_read(&c->list, m->at, m->bytes, label, p) &&
+    if (map_file(m, path, label, p) && read_file(&c->list, m, label, p) &&
         !layout_rename(&c->list, first, part))
         problems_add(p, ERR_NO_MEMORY, "%sno memory for the names", label);
 }

@@ -1,8 +1,8 @@
 /* Model files as named tensors, mapped, never copied, and never trusted.
  *
- * A single file (.safetensors, LDM names) or a diffusers folder (unet/, vae/, text_encoder/) gives
- * the same view: the LDM names. Every offset, size, shape and type is checked against the file
- * before a tensor can be found. */
+ * A single file (.safetensors, or of torch.save: .pth, .pt, .ckpt) or a diffusers folder (unet/,
+ * vae/, text_encoder/) gives the same view: the LDM names. Every offset, size, shape and type is
+ * checked against the file before a tensor can be found. */
 #ifndef WORKER_MODEL_CHECKPOINT_H
 #define WORKER_MODEL_CHECKPOINT_H
 
@@ -28,7 +28,8 @@ typedef struct {
 
 typedef struct checkpoint checkpoint;
 
-/* Opens a .safetensors file or a diffusers folder. ERR_NOT_FOUND, ERR_IO, ERR_INVALID; the text
+/* Opens a .safetensors file, a file of torch.save (what it is tells its content, not its name) or a
+ * diffusers folder. ERR_NOT_FOUND, ERR_IO, ERR_INVALID; the text
  * lists every problem of the file. Duplicate names, overlapping or out-of-file ranges are problems.
  */
 checkpoint *checkpoint_open(const char *path, err *e);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/model/little.h"
+
 enum { LENGTH_BYTES = 8, HEADER_MOST = 16 << 20 };
 
 /* Types of the format. Some are smaller than a byte. */
@@ -122,30 +124,11 @@ static bool check_size(reader *r, const checkpoint_tensor *t, uint64_t count, un
                         r->label, t->name, t->bytes, t->type_name, count, bits);
 }
 
-/* Room for one more, and the name. */
-static checkpoint_tensor *list_grow(tensor_list *list, const char *name)
-{
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        checkpoint_tensor *grown = realloc(list->tensor, capacity * sizeof *grown);
-        if (!grown)
-            return NULL;
-        list->tensor = grown;
-        list->capacity = capacity;
-    }
-    checkpoint_tensor *t = &list->tensor[list->count];
-    *t = (checkpoint_tensor){.name = strdup(name)};
-    if (!t->name)
-        return NULL;
-    list->count++;
-    return t;
-}
-
 static bool read_tensor(reader *r, const char *name, const json_t *info)
 {
     uint64_t count = 0;
     unsigned bits = 0;
-    checkpoint_tensor *t = list_grow(r->list, name);
+    checkpoint_tensor *t = tensor_list_add(r->list, name);
     if (!t)
         return problems_add(r->p, ERR_NO_MEMORY, "%sno memory for the names", r->label);
     if (!json_is_object(info))
@@ -204,20 +187,12 @@ static void check_tiling(reader *r, size_t first)
                      (size_t)(r->data + r->data_bytes - expected));
 }
 
-static uint64_t little_endian(const uint8_t *bytes)
-{
-    uint64_t value = 0;
-    for (int i = LENGTH_BYTES; i-- > 0;)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 /* The header as JSON, or NULL. */
 static json_t *read_header(const uint8_t *bytes, size_t size, uint64_t *length, const char *label,
                            problems *p)
 {
     json_error_t why;
-    *length = size < LENGTH_BYTES ? 0 : little_endian(bytes);
+    *length = size < LENGTH_BYTES ? 0 : little(bytes, LENGTH_BYTES);
     if (size < LENGTH_BYTES)
         problems_add(p, ERR_INVALID, "%s%zu bytes are too few for a safetensors file", label, size);
     else if (*length > size - LENGTH_BYTES)
@@ -269,6 +244,24 @@ bool safetensors_read(tensor_list *list, const void *bytes, size_t size, const c
         check_tiling(&r, first);
     json_decref(root);
     return p->count == before;
+}
+
+checkpoint_tensor *tensor_list_add(tensor_list *list, const char *name)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 256;
+        checkpoint_tensor *grown = realloc(list->tensor, capacity * sizeof *grown);
+        if (!grown)
+            return NULL;
+        list->tensor = grown;
+        list->capacity = capacity;
+    }
+    checkpoint_tensor *t = &list->tensor[list->count];
+    *t = (checkpoint_tensor){.name = strdup(name)};
+    if (!t->name)
+        return NULL;
+    list->count++;
+    return t;
 }
 
 void tensor_list_done(tensor_list *list)

@@ -17,6 +17,8 @@ typedef struct {
  * but sound and to be freed as always. */
 bool safetensors_read(tensor_list *list, const void *bytes, size_t size, const char *label,
                       problems *p);
+/* A new tensor with a copy of `name`, everything else zero. NULL: no memory. */
+checkpoint_tensor *tensor_list_add(tensor_list *list, const char *name);
 void tensor_list_done(tensor_list *list);
 
 #endif
