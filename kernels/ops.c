@@ -69,32 +69,56 @@ static int64_t conv_side(int64_t size, const weight *w, int stride, bool pad_aft
     return (size + (pad_after ? 1 : 2) - w->k) / stride + 1;
 }
 
+/* Inputs, weights and places of a convolution fit, whatever its output. */
+static void check_conv(const dev *d, const conv2d_args *a)
+{
+    const weight *w = a->w;
+    assert(w->k == 3 ? a->stride == 1 || a->stride == 2 : w->k == 1 && a->stride == 1);
+    assert(!a->pad_after || a->stride == 2);
+    assert(w->data || d->options.dry || d->status != DEV_OK);
+    assert(is_input(d, a->x, F32) && w->in == a->x.dim[3] + a->x2_channels);
+    if (tensor_given(a->x2))
+        assert(is_input(d, a->x2, F32) && a->x2.dim[3] >= a->x2_channels &&
+               is_shape(a->x2, a->x.dim[0], a->x.dim[1], a->x.dim[2], a->x2.dim[3]));
+    if (tensor_given(a->bias))
+        assert(is_vector(d, a->bias, w->out));
+    if (tensor_given(a->slope))
+        assert(is_vector(d, a->slope, w->out) && a->act == ACT_NONE);
+}
+
 tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o)
 {
+    bool dense = tensor_given(o.growth);
     int stride = o.stride ? o.stride : 1;
-    int64_t h = conv_side(x.dim[1], w, stride, o.pad_after);
+    int64_t n = x.dim[0], h = conv_side(x.dim[1], w, stride, o.pad_after);
     int64_t width = conv_side(x.dim[2], w, stride, o.pad_after);
     conv2d_args a = {.x = x,
-                     .x2 = o.x2,
+                     .x2 = dense && o.grown ? o.growth : o.x2,
+                     .x2_channels = dense                ? o.grown
+                                    : tensor_given(o.x2) ? o.x2.dim[3]
+                                                         : 0,
+                     .out_at = o.grown,
                      .w = w,
                      .bias = o.bias,
+                     .slope = o.slope,
                      .residual = o.residual,
                      .act = o.act,
                      .stride = stride,
                      .pad_after = o.pad_after};
-    assert(w->k == 3 ? stride == 1 || stride == 2 : w->k == 1 && stride == 1);
-    assert(!o.pad_after || stride == 2);
-    assert(is_input(d, x, F32) && w->in == x.dim[3] + (tensor_given(o.x2) ? o.x2.dim[3] : 0));
-    assert(w->data || d->options.dry || d->status != DEV_OK);
-    if (tensor_given(o.x2))
-        assert(is_input(d, o.x2, F32) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
-    if (tensor_given(o.bias))
-        assert(is_vector(d, o.bias, w->out));
-    a.out = result(d, out, F32, x.dim[0], h, width, w->out);
-    assert(!a.out.data || (a.out.data != x.data && a.out.data != o.x2.data));
+    check_conv(d, &a);
+    if (dense) {
+        assert(!out && !tensor_given(o.x2) && !tensor_given(o.residual));
+        assert(is_input(d, o.growth, F32) && is_shape(o.growth, n, h, width, o.growth.dim[3]));
+        assert(o.grown + w->out <= o.growth.dim[3] && (!x.data || x.data != o.growth.data));
+        a.out = o.growth;
+    } else {
+        assert(o.grown == 0);
+        a.out = result(d, out, F32, n, h, width, w->out);
+        assert(!a.out.data || (a.out.data != x.data && a.out.data != o.x2.data));
+    }
     if (tensor_given(o.residual))
         assert(is_input(d, o.residual, F32) && tensor_same_shape(o.residual, a.out));
-    if (ready(d, 2.0 * (double)tensor_count(a.out) * (double)(w->k * w->k * w->in)))
+    if (ready(d, 2.0 * (double)(n * h * width) * (double)(w->out * w->k * w->k * w->in)))
         d->kernels->conv2d(d, &a);
     return a.out;
 }
@@ -181,12 +205,45 @@ tensor op_activate(dev *d, tensor *out, tensor x, activation act)
 
 tensor op_add(dev *d, tensor *out, tensor x, tensor y)
 {
+    return op_add_scaled(d, out, x, 1, y);
+}
+
+tensor op_add_scaled(dev *d, tensor *out, tensor x, float scale, tensor y)
+{
     assert(is_input(d, x, F32) && is_input(d, y, F32));
     assert((y.dim[0] == x.dim[0] || y.dim[0] == 1) &&
            is_shape(y, y.dim[0], x.dim[1], x.dim[2], x.dim[3]));
-    const add_args a = {.out = result_like(d, out, F32, x), .a = x, .b = y};
+    const add_args a = {.out = result_like(d, out, F32, x), .a = x, .b = y, .scale = scale};
     if (ready(d, 0))
         d->kernels->add(d, &a);
+    return a.out;
+}
+
+tensor op_pixel_shuffle(dev *d, tensor *out, tensor x, int factor, tensor base)
+{
+    int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3] / factor / factor;
+    assert(is_input(d, x, F32) && factor > 0 && x.dim[3] == c * factor * factor && c > 0);
+    if (tensor_given(base))
+        assert(is_input(d, base, F32) && is_shape(base, n, h, w, c));
+    const pixel_shuffle_args a = {.out = result(d, out, F32, n, h * factor, w * factor, c),
+                                  .x = x,
+                                  .base = base,
+                                  .factor = factor};
+    if (ready(d, 0))
+        d->kernels->pixel_shuffle(d, &a);
+    return a.out;
+}
+
+tensor op_pixel_unshuffle(dev *d, tensor *out, tensor x, int factor)
+{
+    assert(is_input(d, x, F32) && factor > 0);
+    int64_t h = (x.dim[1] + factor - 1) / factor, w = (x.dim[2] + factor - 1) / factor;
+    const pixel_unshuffle_args a = {
+        .out = result(d, out, F32, x.dim[0], h, w, x.dim[3] * factor * factor),
+        .x = x,
+        .factor = factor};
+    if (ready(d, 0))
+        d->kernels->pixel_unshuffle(d, &a);
     return a.out;
 }
 
@@ -303,22 +360,44 @@ void op_step(dev *d, int n, const step_row *row)
         d->kernels->step(d, &a);
 }
 
-tensor op_pixels_in(dev *d, tensor *out, tensor x)
+static tensor pixels_in(dev *d, const tensor *out, tensor x, pixel_range range)
 {
     assert(is_input(d, x, U8) && x.dim[3] == 3);
-    const pixels_in_args a = {.out = result_like(d, out, F32, x), .x = x};
+    const pixels_in_args a = {.out = result_like(d, out, F32, x), .x = x, .range = range};
     if (ready(d, 0))
         d->kernels->pixels_in(d, &a);
     return a.out;
 }
 
-tensor op_pixels_out(dev *d, tensor *out, tensor x)
+tensor op_pixels_in(dev *d, tensor *out, tensor x)
+{
+    return pixels_in(d, out, x, PIXELS_SIGNED);
+}
+
+tensor op_unit_in(dev *d, tensor *out, tensor x)
+{
+    return pixels_in(d, out, x, PIXELS_UNIT);
+}
+
+static tensor pixels_out(dev *d, tensor out, tensor x, pixel_range range)
 {
     assert(is_input(d, x, F32));
-    const pixels_out_args a = {.out = result_like(d, out, U8, x), .x = x};
+    const pixels_out_args a = {.out = out, .x = x, .range = range};
     if (ready(d, 0))
         d->kernels->pixels_out(d, &a);
     return a.out;
+}
+
+tensor op_pixels_out(dev *d, tensor *out, tensor x)
+{
+    return pixels_out(d, result_like(d, out, U8, x), x, PIXELS_SIGNED);
+}
+
+tensor op_unit_out(dev *d, tensor *out, tensor x)
+{
+    int64_t h = out ? out->dim[1] : x.dim[1], w = out ? out->dim[2] : x.dim[2];
+    assert(h <= x.dim[1] && w <= x.dim[2]);
+    return pixels_out(d, result(d, out, U8, x.dim[0], h, w, x.dim[3]), x, PIXELS_UNIT);
 }
 
 tensor op_preview(dev *d, tensor *out, tensor x, const float matrix[4][3])

@@ -11,10 +11,14 @@
 #define NEW ((tensor *)0)
 
 typedef struct {
-    tensor x2, bias, residual;
+    tensor x2, bias, slope, residual;
     activation act;
     int stride; /* 0 counts as 1 */
     bool pad_after;
+    /* A dense connection, in place of x2, out and residual: the input is x and the first `grown`
+     * channels of `growth`, the result goes to the channels behind them; returns growth. */
+    tensor growth;
+    int64_t grown;
 } conv2d_options;
 
 typedef struct {
@@ -35,6 +39,9 @@ tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads
 tensor op_geglu(dev *d, tensor *out, tensor x);
 tensor op_activate(dev *d, tensor *out, tensor x, activation act);
 tensor op_add(dev *d, tensor *out, tensor a, tensor b);
+tensor op_add_scaled(dev *d, tensor *out, tensor a, float scale, tensor b); /* scale * a + b */
+tensor op_pixel_shuffle(dev *d, tensor *out, tensor x, int factor, tensor base);
+tensor op_pixel_unshuffle(dev *d, tensor *out, tensor x, int factor);
 tensor op_resize_nearest(dev *d, tensor *out, tensor x, int64_t h, int64_t w);
 tensor op_timestep_embedding(dev *d, tensor *out, const double *t, int64_t n, int64_t c);
 tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table, tensor position);
@@ -43,8 +50,10 @@ tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c
 /* The part of op_gather that writes, to channels first .. first+c-1 of a tensor that has more. */
 void op_place(dev *d, tensor out, int64_t first, const tensor *source, int64_t c, float scale);
 void op_step(dev *d, int n, const step_row *row);
-tensor op_pixels_in(dev *d, tensor *out, tensor x);
+tensor op_pixels_in(dev *d, tensor *out, tensor x); /* -1..1 */
 tensor op_pixels_out(dev *d, tensor *out, tensor x);
+tensor op_unit_in(dev *d, tensor *out, tensor x); /* 0..1; unit_out may cut rows and columns */
+tensor op_unit_out(dev *d, tensor *out, tensor x);
 tensor op_preview(dev *d, tensor *out, tensor x, const float matrix[4][3]);
 void op_finite(dev *d, tensor x, bool *flag);
 

@@ -24,6 +24,8 @@
     K(geglu, HAVE, NONE)                                                                           \
     K(activate, HAVE, NONE)                                                                        \
     K(add, HAVE, NONE)                                                                             \
+    K(pixel_shuffle, HAVE, NONE)                                                                   \
+    K(pixel_unshuffle, FALL, NONE)                                                                 \
     K(resize_nearest, HAVE, NONE)                                                                  \
     K(timestep_embedding, FALL, NONE)                                                              \
     K(embed, FALL, NONE)                                                                           \
@@ -35,13 +37,21 @@
     K(preview, FALL, NONE)                                                                         \
     K(finite, FALL, NONE)
 
-typedef enum { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_COUNT } activation;
+typedef enum {
+    ACT_NONE,
+    ACT_SILU,
+    ACT_GELU,
+    ACT_QUICK_GELU,
+    ACT_LEAKY_RELU, /* v < 0 ? 0.2 v : v */
+    ACT_COUNT
+} activation;
 
 /* A matrix of the model in the form one backend wants it. Shapes are always set; data is NULL on a
  * dry device. Lives in the arena it was packed into. */
 typedef struct {
     int64_t out, in; /* channels */
     int k;           /* 1 or 3 */
+    bool winograd;   /* a 3x3 matrix may take four times the memory even beyond winograd_most */
     int layout;      /* the backend's own: plain, blocked, Winograd … */
     void *data;
     size_t bytes;
@@ -49,7 +59,7 @@ typedef struct {
 
 /* pack: one matrix [out][in][k][k] of the file (F32, F16 or BF16, unaligned) -> weight. */
 typedef struct {
-    weight *w; /* out, in, k set by the caller; layout, data, bytes set here */
+    weight *w; /* out, in, k, winograd set by the caller; layout, data, bytes set here */
     arena *to;
     const void *source;
     dtype type;
@@ -57,14 +67,18 @@ typedef struct {
 } pack_args;
 
 /* conv2d: out = act(conv(x ++ x2, w) + bias) + residual.
- * x [n,h,w,i] and x2 [n,h,w,i2] (optional) count as one tensor of i+i2 channels.
+ * x [n,h,w,i] and the first i2 channels of x2 (optional) count as one tensor of i+i2 channels. The
+ * result goes to the o channels of out from out_at on; others of out are left alone, and may be
+ * those that x2 gives.
+ * slope [1,1,1,o] (optional, act NONE): PReLU, v < 0 ? v * slope[o] : v, in place of act.
  * k 3: stride 1 pads 1 all round; stride 2 pads 1 all round, or only right and bottom by 1
  * (pad_after). k 1: stride 1, no padding. fp32, sums in a fixed order. */
 typedef struct {
     tensor out, x, x2;
+    int64_t x2_channels, out_at;
     const weight *w;
-    tensor bias;     /* [1,1,1,o], optional */
-    tensor residual; /* like out, optional; may be out itself */
+    tensor bias, slope; /* [1,1,1,o], optional */
+    tensor residual;    /* like out, optional; may be out itself */
     activation act;
     int stride;
     bool pad_after;
@@ -109,10 +123,26 @@ typedef struct {
     activation act;
 } activate_args;
 
-/* add: out = a + b; b like a, or [1,h,w,c] for every sample of a. out may be a. */
+/* add: out = scale * a + b, rounded once; b like a, or [1,h,w,c] for every sample of a. out may be
+ * a. */
 typedef struct {
     tensor out, a, b;
+    float scale;
 } add_args;
+
+/* pixel_shuffle: x [n,h,w,c*r*r] -> out [n,h*r,w*r,c], base [n,h,w,c] (optional):
+ *     out[y*r+i][x*r+j][k] = x[y][x][(k*r+i)*r+j] + base[y][x][k] */
+typedef struct {
+    tensor out, x, base;
+    int factor; /* r */
+} pixel_shuffle_args;
+
+/* pixel_unshuffle, the way back: x [n,h,w,c] -> out [n,H,W,c*r*r], H and W h/r and w/r rounded up;
+ * beyond its last row and column x is mirrored there (of a single one: repeated). */
+typedef struct {
+    tensor out, x;
+    int factor; /* r */
+} pixel_unshuffle_args;
 
 /* resize_nearest: out[y][x] = in[floor(y*h/H)][floor(x*w/W)], exact in integers. */
 typedef struct {
@@ -206,10 +236,16 @@ typedef struct {
     const step_row *row;
 } step_args;
 
-/* pixels_in: U8 [n,h,w,3] -> F32 v/255*2-1.   pixels_out: F32 -> U8 trunc(clamp((v+1)/2, 0, 1) *
- * 255). */
+/* The numbers that stand for a picture's bytes in a network: -1..1, cut to bytes, or 0..1, rounded
+ * (halves to even). */
+typedef enum { PIXELS_SIGNED, PIXELS_UNIT } pixel_range;
+
+/* pixels_in: U8 [n,h,w,3] -> F32 v/255*2-1, or v/255.
+ * pixels_out: F32 [n,h,w,3] -> U8 trunc(clamp((v+1)/2, 0, 1) * 255), or round(clamp(v, 0, 1) *
+ * 255); out may have fewer rows and columns than x: the last ones are left away. */
 typedef struct {
     tensor out, x;
+    pixel_range range;
 } pixels_in_args;
 typedef pixels_in_args pixels_out_args;
 

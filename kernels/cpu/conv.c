@@ -38,7 +38,7 @@ static void gather_row(const plan *p, float *to, int64_t i, int64_t y, int64_t x
         }
         int64_t pixel = (i * h + from_y) * w + from_x;
         const float *from = first ? (const float *)a->x.data + pixel * c1 + channel
-                                  : (const float *)a->x2.data + pixel * (c - c1) + channel - c1;
+                                  : (const float *)a->x2.data + pixel * a->x2.dim[3] + channel - c1;
         memcpy(to, from, (size_t)n * sizeof *to);
     }
 }
@@ -54,14 +54,14 @@ static void finish_rows(const plan *p, const float *sums, int64_t row, int64_t e
                         int64_t panel_end)
 {
     const conv2d_args *a = p->a;
-    int64_t c = a->w->out, column = panel * PANEL, stride = (panel_end - panel) * PANEL;
-    int64_t columns = (panel_end * PANEL < c ? panel_end * PANEL : c) - column;
-    const float *bias = a->bias.data, *residual = a->residual.data;
+    int64_t column = panel * PANEL, stride = (panel_end - panel) * PANEL;
+    int64_t end_column = panel_end * PANEL < a->w->out ? panel_end * PANEL : a->w->out;
+    finishing f = finishing_of(a, column);
+    const float *residual = a->residual.data;
     float *out = a->out.data;
     for (; row < end; row++, sums += stride) {
-        int64_t at = row * c + column;
-        p->simd->finish(columns, out + at, sums, bias ? bias + column : NULL,
-                        residual ? residual + at : NULL, a->act);
+        int64_t at = row * a->out.dim[3] + a->out_at + column;
+        p->simd->finish(end_column - column, out + at, sums, residual ? residual + at : NULL, f);
     }
 }
 

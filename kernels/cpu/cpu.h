@@ -54,6 +54,14 @@ static inline int64_t part_begin(int64_t count, int64_t parts, int64_t i)
     return count * i / parts;
 }
 
+/* What a convolution does to its sums from channel `column` on. */
+static inline finishing finishing_of(const conv2d_args *a, int64_t column)
+{
+    const float *bias = a->bias.data, *slope = a->slope.data;
+    return (finishing){
+        .bias = bias ? bias + column : NULL, .slope = slope ? slope + column : NULL, .act = a->act};
+}
+
 /* Private scratch of `floats` for every thread, one behind the other; NULL when dry or failed. */
 float *cpu_scratch(dev *d, int64_t floats);
 

@@ -37,8 +37,8 @@ typedef struct {
 
 static bool wants_winograd(const dev *d, const pack_args *a)
 {
-    return a->w->k == 3 && a->stride == 1 && a->w->in <= d->options.winograd_most &&
-           a->w->in >= WINOGRAD_LEAST;
+    bool allowed = a->w->winograd || a->w->in <= d->options.winograd_most;
+    return a->w->k == 3 && a->stride == 1 && allowed && a->w->in >= WINOGRAD_LEAST;
 }
 
 /* A panel of 3x3 filters, CHUNK input channels at a time: the file has a row of 9 taps a channel,

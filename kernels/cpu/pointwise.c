@@ -43,7 +43,7 @@ static void add_tile(void *arg, int64_t tile, int thread)
     const float *b = (const float *)a->b.data + tile * TILE;
     int64_t n = tile_size(p, tile), all = tensor_count(a->a);
     for (int64_t at = tile * TILE; at < all; at += p->count)
-        p->simd->add(n, (float *)a->out.data + at, (const float *)a->a.data + at, b);
+        p->simd->add(n, (float *)a->out.data + at, (const float *)a->a.data + at, a->scale, b);
 }
 
 void cpu_add(dev *d, const add_args *a)
@@ -84,6 +84,28 @@ static void resize_row(void *arg, int64_t row, int thread)
     float *to = (float *)a->out.data + row * to_w * c;
     for (int64_t x = 0; x < to_w; x++)
         memcpy(to + x * c, from + x * w / to_w * c, (size_t)c * sizeof *to);
+}
+
+/* One row of the result. */
+static void shuffle_row(void *arg, int64_t row, int thread)
+{
+    (void)thread;
+    const plan *p = arg;
+    const pixel_shuffle_args *a = p->args;
+    int64_t w = a->x.dim[2], c = a->out.dim[3], r = a->factor;
+    const float *x = (const float *)a->x.data + row / r * w * a->x.dim[3] + row % r * r;
+    const float *base = a->base.data ? (const float *)a->base.data + row / r * w * c : NULL;
+    float *to = (float *)a->out.data + row * w * r * c;
+    for (int64_t i = 0; i < w; i++, x += a->x.dim[3])
+        for (int64_t j = 0; j < r; j++)
+            for (int64_t k = 0; k < c; k++)
+                *to++ = base ? x[k * r * r + j] + base[i * c + k] : x[k * r * r + j];
+}
+
+void cpu_pixel_shuffle(dev *d, const pixel_shuffle_args *a)
+{
+    plan p = {.args = a};
+    cpu_run(d, a->out.dim[0] * a->out.dim[1], shuffle_row, &p);
 }
 
 void cpu_resize_nearest(dev *d, const resize_nearest_args *a)

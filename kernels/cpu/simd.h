@@ -27,6 +27,13 @@ typedef struct {
     float most[PANEL], sum[PANEL];
 } softmax_state;
 
+/* What happens to a sum on its way out: + bias, then PReLU with `slope` or act. Pointers may be
+ * NULL; they begin at the same channel as the sums. */
+typedef struct {
+    const float *bias, *slope;
+    activation act;
+} finishing;
+
 typedef struct simd {
     const char *name;
 
@@ -36,9 +43,8 @@ typedef struct simd {
     void (*gemm)(int64_t rows, int64_t k, const float *a, int64_t lda, const float *panel, float *c,
                  int64_t ldc, bool add, const float *next);
 
-    /* out = act(sum + bias) + residual; bias and residual may be NULL; residual may be out. */
-    void (*finish)(int64_t n, float *out, const float *sum, const float *bias,
-                   const float *residual, activation act);
+    /* out = finished sum + residual, which may be NULL or out. */
+    void (*finish)(int64_t n, float *out, const float *sum, const float *residual, finishing f);
 
     /* Transform of one 6x6 tile: in[i] points at the channels of pixel i, to[e * plane + channel].
      */
@@ -46,7 +52,7 @@ typedef struct simd {
     /* Back: from[e * plane + channel] -> 4x4 pixels, each finished as above; out[i] NULL: outside
      * of the picture. residual may be NULL. */
     void (*winograd_out)(int64_t channels, float *const *out, const float *from, int64_t plane,
-                         const float *bias, const float *const *residual, activation act);
+                         const float *const *residual, finishing f);
 
     /* scores [keys][PANEL], powers of two -> their exponentials against the running maximum; the
      * sums in `s` and what was gathered so far in sums [d][PANEL] are rescaled to it. */
@@ -64,7 +70,7 @@ typedef struct simd {
 
     void (*geglu)(int64_t n, float *out, const float *a, const float *b);
     void (*activate)(int64_t n, float *out, const float *x, activation act);
-    void (*add)(int64_t n, float *out, const float *a, const float *b);
+    void (*add)(int64_t n, float *out, const float *a, float scale, const float *b);
 
     /* Packing: elements 0 .. n of `rows` rows of a file, at most PANEL and `stride` elements apart,
      * F32, F16 or BF16, unaligned -> to[n][PANEL], lanes without a row 0. */

@@ -99,6 +99,7 @@ INLINE vf activate_v(vf x, activation act)
     case ACT_SILU: return silu_v(x, 1.44269504f);
     case ACT_GELU: return gelu_v(x);
     case ACT_QUICK_GELU: return silu_v(x, 1.702f * 1.44269504f);
+    case ACT_LEAKY_RELU: return v_pick_lt(x, v_set(0.0f), x * v_set(0.2f), x);
     default: return x;
     }
 }
@@ -181,24 +182,24 @@ static void gemm(int64_t rows, int64_t k, const float *a, int64_t lda, const flo
         }
 }
 
-INLINE vf finish_v(vf sum, const float *bias, const float *residual, int64_t n, activation act)
+/* The sums of channels i .. i + n. */
+INLINE vf finish_v(vf sum, int64_t i, int64_t n, const float *residual, const finishing *f)
 {
-    if (bias)
-        sum += load_n(bias, n);
-    sum = activate_v(sum, act);
+    if (f->bias)
+        sum += load_n(f->bias + i, n);
+    if (f->slope)
+        sum = v_pick_lt(sum, v_set(0.0f), sum * load_n(f->slope + i, n), sum);
+    else
+        sum = activate_v(sum, f->act);
     if (residual)
-        sum += load_n(residual, n);
+        sum += load_n(residual + i, n);
     return sum;
 }
 
-static void finish(int64_t n, float *out, const float *sum, const float *bias,
-                   const float *residual, activation act)
+static void finish(int64_t n, float *out, const float *sum, const float *residual, finishing f)
 {
     for (int64_t i = 0; i < n; i += W)
-        store_n(out + i,
-                finish_v(load_n(sum + i, n - i), bias ? bias + i : NULL,
-                         residual ? residual + i : NULL, n - i, act),
-                n - i);
+        store_n(out + i, finish_v(load_n(sum + i, n - i), i, n - i, residual, &f), n - i);
 }
 
 /* ---- Winograd: interpolation points 0, +-A, +-B and infinity ---- */
@@ -259,7 +260,7 @@ static void winograd_in(int64_t channels, float *to, int64_t plane, const float 
 }
 
 static void winograd_out(int64_t channels, float *const *out, const float *from, int64_t plane,
-                         const float *bias, const float *const *residual, activation act)
+                         const float *const *residual, finishing f)
 {
     for (int64_t c = 0; c < channels; c += W) {
         int64_t n = channels - c;
@@ -278,9 +279,7 @@ static void winograd_out(int64_t channels, float *const *out, const float *from,
             for (int x = 0; x < 4; x++)
                 if (out[y * 4 + x])
                     store_n(out[y * 4 + x] + c,
-                            finish_v(row[x], bias ? bias + c : NULL,
-                                     residual ? residual[y * 4 + x] + c : NULL, n, act),
-                            n);
+                            finish_v(row[x], c, n, residual ? residual[y * 4 + x] : NULL, &f), n);
         }
     }
 }
@@ -420,10 +419,10 @@ static void activate(int64_t n, float *out, const float *x, activation act)
         store_n(out + i, activate_v(load_n(x + i, n - i), act), n - i);
 }
 
-static void add(int64_t n, float *out, const float *a, const float *b)
+static void add(int64_t n, float *out, const float *a, float scale, const float *b)
 {
     for (int64_t i = 0; i < n; i += W)
-        store_n(out + i, load_n(a + i, n - i) + load_n(b + i, n - i), n - i);
+        store_n(out + i, v_fma(v_set(scale), load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
 }
 
 /* ---- weights ---- */

@@ -90,7 +90,8 @@ static void transform_outputs(const plan *p, int64_t first, int64_t end, int64_t
 {
     const conv2d_args *a = p->a;
     int64_t h = a->out.dim[1], w = a->out.dim[2], c = a->out.dim[3];
-    const float *bias = a->bias.data, *residual = a->residual.data;
+    const float *residual = a->residual.data;
+    finishing f = finishing_of(a, column);
     float *out = a->out.data;
     int64_t plane = (end - first) * stride;
     for (int64_t i = first; i < end; i++, from += stride) {
@@ -100,12 +101,11 @@ static void transform_outputs(const plan *p, int64_t first, int64_t end, int64_t
         for (int j = 0; j < WINOGRAD_OUT; j++) {
             int64_t y = b.y + j / SIDE, x = b.x + j % SIDE;
             bool inside = y < h && x < w;
-            int64_t at = ((b.sample * h + y) * w + x) * c + column;
+            int64_t at = ((b.sample * h + y) * w + x) * c + a->out_at + column;
             pixel[j] = inside ? out + at : NULL;
             added[j] = inside && residual ? residual + at : NULL;
         }
-        p->simd->winograd_out(columns, pixel, from, plane, bias ? bias + column : NULL,
-                              residual ? added : NULL, a->act);
+        p->simd->winograd_out(columns, pixel, from, plane, residual ? added : NULL, f);
     }
 }
 

@@ -6,8 +6,7 @@
 static double taps_at(const conv2d_args *a, const float *x1, const float *x2, const float *filter,
                       int64_t y, int64_t x)
 {
-    int64_t h = a->x.dim[1], w = a->x.dim[2], c1 = a->x.dim[3];
-    int64_t c2 = x2 ? a->x2.dim[3] : 0;
+    int64_t h = a->x.dim[1], w = a->x.dim[2], c1 = a->x.dim[3], c2 = a->x2_channels;
     int k = a->w->k, pad = k == 3 && !a->pad_after;
     double sum = 0;
     for (int ky = 0; ky < k; ky++) {
@@ -21,7 +20,7 @@ static double taps_at(const conv2d_args *a, const float *x1, const float *x2, co
             const float *f = filter + (ky * k + kx) * (c1 + c2);
             sum += ref_dot(x1 + (from_y * w + from_x) * c1, f, c1);
             if (x2)
-                sum += ref_dot(x2 + (from_y * w + from_x) * c2, f + c1, c2);
+                sum += ref_dot(x2 + (from_y * w + from_x) * a->x2.dim[3], f + c1, c2);
         }
     }
     return sum;
@@ -33,14 +32,15 @@ static void conv_row(const conv2d_args *a, int64_t i, int64_t y)
     int64_t filter_size = (int64_t)a->w->k * a->w->k * a->w->in;
     const float *x1 = tensor_sample(a->x, i).data;
     const float *x2 = tensor_given(a->x2) ? tensor_sample(a->x2, i).data : NULL;
-    const float *bias = a->bias.data, *residual = a->residual.data;
+    const float *bias = a->bias.data, *slope = a->slope.data, *residual = a->residual.data;
     float *out = a->out.data;
-    for (int64_t o = 0; o < c; o++)
+    for (int64_t o = 0; o < a->w->out; o++)
         for (int64_t x = 0; x < w; x++) {
             const float *filter = (const float *)a->w->data + o * filter_size;
-            int64_t at = ((i * a->out.dim[1] + y) * w + x) * c + o;
+            int64_t at = ((i * a->out.dim[1] + y) * w + x) * c + a->out_at + o;
             double v = taps_at(a, x1, x2, filter, y, x) + (bias ? bias[o] : 0);
-            out[at] = (float)(ref_act(v, a->act) + (residual ? residual[at] : 0));
+            v = slope && v < 0 ? v * slope[o] : ref_act(v, a->act);
+            out[at] = (float)(v + (residual ? residual[at] : 0));
         }
 }
 

@@ -1,5 +1,5 @@
-/* Element by element, reference: activate, add, geglu, resize_nearest, timestep_embedding, gather,
- * finite. */
+/* Element by element, reference: activate, add, geglu, pixel_shuffle, pixel_unshuffle,
+ * resize_nearest, timestep_embedding, gather, finite. */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ void ref_add(dev *d, const add_args *a)
     float *out = a->out.data;
     int64_t period = tensor_count(a->b);
     for (int64_t i = 0; i < tensor_count(a->a); i++)
-        out[i] = x[i] + y[i % period];
+        out[i] = fmaf(a->scale, x[i], y[i % period]);
 }
 
 void ref_geglu(dev *d, const geglu_args *a)
@@ -36,6 +36,49 @@ void ref_geglu(dev *d, const geglu_args *a)
     for (int64_t r = 0; r < rows; r++, x += 2 * c, out += c)
         for (int64_t i = 0; i < c; i++)
             out[i] = (float)(x[i] * ref_gelu(x[c + i]));
+}
+
+void ref_pixel_shuffle(dev *d, const pixel_shuffle_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t h = a->out.dim[1], w = a->out.dim[2], c = a->out.dim[3], r = a->factor;
+    const float *x = a->x.data, *base = a->base.data;
+    float *to = a->out.data;
+    for (int64_t row = 0; row < a->out.dim[0] * h; row++)
+        for (int64_t column = 0; column < w; column++)
+            for (int64_t k = 0; k < c; k++, to++) {
+                int64_t pixel = row / r * (w / r) + column / r;
+                *to = x[((pixel * c + k) * r + row % r) * r + column % r];
+                if (base)
+                    *to += base[pixel * c + k];
+            }
+}
+
+/* Where index i of a row or column of `size` comes from. */
+static int64_t mirrored(int64_t i, int64_t size)
+{
+    int64_t period = 2 * (size - 1);
+    if (period == 0)
+        return 0;
+    i %= period;
+    return i < size ? i : period - i;
+}
+
+void ref_pixel_unshuffle(dev *d, const pixel_unshuffle_args *a)
+{
+    if (d->options.dry)
+        return;
+    int64_t h = a->out.dim[1], w = a->out.dim[2], c = a->x.dim[3], r = a->factor;
+    float *to = a->out.data;
+    for (int64_t row = 0; row < a->out.dim[0] * h; row++)
+        for (int64_t column = 0; column < w; column++)
+            for (int64_t k = 0; k < c * r * r; k++) {
+                int64_t y = mirrored(row % h * r + k / r % r, a->x.dim[1]);
+                int64_t x = mirrored(column * r + k % r, a->x.dim[2]);
+                const float *sample = tensor_sample(a->x, row / h).data;
+                *to++ = sample[(y * a->x.dim[2] + x) * c + k / r / r];
+            }
 }
 
 void ref_resize_nearest(dev *d, const resize_nearest_args *a)

@@ -31,6 +31,7 @@ double ref_act(double v, activation act)
     case ACT_SILU: return v / (1 + exp(-v));
     case ACT_GELU: return ref_gelu(v);
     case ACT_QUICK_GELU: return v / (1 + exp(-1.702 * v));
+    case ACT_LEAKY_RELU: return v < 0 ? 0.2 * v : v;
     case ACT_COUNT: break;
     }
     assert(!"activation");

@@ -1,12 +1,14 @@
-/* conv2d: kernel sizes, strides, paddings, a second input, bias, activation, residual (also in
- * place), and the shapes of Stable Diffusion 1.5 at 512x512. */
+/* conv2d: kernel sizes, strides, paddings, a second input, dense connections, bias, activation,
+ * slopes, residual (also in place), and the shapes of Stable Diffusion 1.5 at 512x512 and of
+ * upscalers. */
 #include "tests/kerncheck/check.h"
 
-enum { OUT, X, X2, MATRIX, BIAS, RESIDUAL };
+enum { OUT, X, X2, MATRIX, BIAS, SLOPE, RESIDUAL };
 
 typedef struct {
     conv2d_options o; /* its tensors come from the slots */
     bool in_place;    /* the residual is the output */
+    bool dense;       /* the output is also the second input */
 } own;
 
 static void call(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
@@ -17,8 +19,11 @@ static void call(dev *d, const trial *t, const tensor *at, const weight *w, int6
     conv2d_options o = c->o;
     o.x2 = at[X2];
     o.bias = at[BIAS];
+    o.slope = at[SLOPE];
     o.residual = c->in_place ? out : at[RESIDUAL];
-    op_conv2d(d, &out, at[X], w, o);
+    if (c->dense)
+        o.growth = out;
+    op_conv2d(d, c->dense ? NEW : &out, at[X], w, o);
 }
 
 typedef struct {
@@ -36,6 +41,8 @@ static const shape shapes[] = {
     {2, 1, 77, 768, 0, 320, 1, 1, 0},       {1, 64, 64, 512, 0, 512, 3, 1, 0},
     {1, 256, 256, 256, 0, 256, 3, 1, 0},    {1, 512, 512, 128, 0, 128, 3, 1, 0},
     {1, 256, 256, 128, 0, 128, 3, 2, 1},    {1, 512, 512, 128, 0, 3, 3, 1, 0},
+    {1, 192, 192, 64, 0, 64, 3, 1, 0},      {1, 192, 192, 64, 128, 64, 3, 1, 0},
+    {1, 192, 192, 3, 0, 64, 3, 1, 0},       {1, 192, 192, 64, 0, 48, 3, 1, 0},
 };
 
 static shape random_shape(randoms *r)
@@ -73,22 +80,32 @@ static void conv_trial(session *s, shape c)
     t.matrix_slot = MATRIX;
     t.matrix_stride = c.stride;
     trial_in(&t, X, BATCHED, floats(c.n, c.h, c.w, c.in));
-    if (c.in2)
-        trial_in(&t, X2, BATCHED, floats(c.n, c.h, c.w, c.in2));
     trial_in(&t, MATRIX, SHARED, floats(c.out, c.in + c.in2, c.k, c.k));
     if (s->bench || draw_bool(r))
         trial_in(&t, BIAS, SHARED, floats(1, 1, 1, c.out));
-    o.o.act = s->bench ? ACT_NONE : (activation)draw_below(r, ACT_COUNT);
-    int residual = s->bench ? 0 : (int)draw_below(r, 3);
+    bool slope = !s->bench && draw_below(r, 4) == 0;
+    if (slope) { /* large ones would multiply the rounding of single channels */
+        tensor slopes = trial_in(&t, SLOPE, SHARED, floats(1, 1, 1, c.out));
+        for (int i = 0; i < c.out; i++)
+            ((float *)slopes.data)[i] = (float)(2 * draw_unit(r) - 1);
+    }
+    o.o.act = s->bench || slope ? ACT_NONE : (activation)draw_below(r, ACT_COUNT);
+    o.dense = !s->bench && c.stride == 1 && draw_below(r, 4) == 0;
+    o.o.grown = o.dense ? c.in2 : 0;
+    int residual = s->bench || o.dense ? 0 : (int)draw_below(r, 3);
     o.in_place = residual == 2;
-    if (o.in_place)
-        trial_in_out(&t, OUT, BATCHED, floats(c.n, out_h, out_w, c.out));
+    int more = o.dense ? c.in2 + (int)draw_below(r, 3) : 0;
+    if (o.in_place || o.dense)
+        trial_in_out(&t, OUT, BATCHED, floats(c.n, out_h, out_w, c.out + more));
     else
         trial_out(&t, OUT, BATCHED, floats(c.n, out_h, out_w, c.out));
+    if (c.in2 && !o.dense)
+        trial_in(&t, X2, BATCHED, floats(c.n, c.h, c.w, c.in2));
     if (residual == 1)
         trial_in(&t, RESIDUAL, BATCHED, floats(c.n, out_h, out_w, c.out));
-    trial_shape(&t, "%dx%dx%d %d+%d->%d k%d s%d%s act %d residual %d", c.n, c.h, c.w, c.in, c.in2,
-                c.out, c.k, c.stride, c.pad_after ? " after" : "", o.o.act, residual);
+    trial_shape(&t, "%dx%dx%d %d+%d->%d k%d s%d%s%s act %d%s residual %d", c.n, c.h, c.w, c.in,
+                c.in2, c.out, c.k, c.stride, c.pad_after ? " after" : "", o.dense ? " dense" : "",
+                o.o.act, slope ? " slope" : "", residual);
     trial_run(&t);
 }
 

@@ -26,18 +26,19 @@ static trial picture_trial(session *s, const int64_t size[3],
 
 static void call_in(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
 {
-    (void)t;
     (void)w;
     (void)first;
     tensor out = at[OUT];
-    op_pixels_in(d, &out, at[X]);
+    (*(const pixel_range *)t->own == PIXELS_UNIT ? op_unit_in : op_pixels_in)(d, &out, at[X]);
 }
 
 void check_pixels_in(session *s)
 {
     int64_t size[3];
     draw_picture(s, size);
+    pixel_range range = draw_bool(&s->random) ? PIXELS_UNIT : PIXELS_SIGNED;
     trial t = picture_trial(s, size, call_in);
+    t.own = &range;
     trial_in(&t, X, BATCHED, tensor_of(NULL, U8, size[0], size[1], size[2], 3));
     trial_out(&t, OUT, BATCHED, floats(size[0], size[1], size[2], 3));
     trial_run(&t);
@@ -45,11 +46,10 @@ void check_pixels_in(session *s)
 
 static void call_out(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
 {
-    (void)t;
     (void)w;
     (void)first;
     tensor out = at[OUT];
-    op_pixels_out(d, &out, at[X]);
+    (*(const pixel_range *)t->own == PIXELS_UNIT ? op_unit_out : op_pixels_out)(d, &out, at[X]);
 }
 
 void check_pixels_out(session *s)
@@ -57,12 +57,18 @@ void check_pixels_out(session *s)
     static const float special[] = {NAN, INFINITY, -INFINITY, -1, 1, 0, 1e30f};
     int64_t size[3];
     draw_picture(s, size);
+    pixel_range range = draw_bool(&s->random) ? PIXELS_UNIT : PIXELS_SIGNED;
     trial t = picture_trial(s, size, call_out);
+    t.own = &range;
     tensor x = trial_in(&t, X, BATCHED, floats(size[0], size[1], size[2], 3));
     float *v = x.data;
     for (int64_t i = 0; i < tensor_count(x); i += 1 + draw_below(&s->random, 50))
         v[i] = draw_bool(&s->random) ? special[draw_below(&s->random, 7)]
                                      : (float)draw_below(&s->random, 256) / 255 * 2 - 1;
+    if (range == PIXELS_UNIT && s->shape < 0) { /* it may cut */
+        size[1] -= draw_below(&s->random, size[1]);
+        size[2] -= draw_below(&s->random, size[2]);
+    }
     trial_out(&t, OUT, BATCHED, tensor_of(NULL, U8, size[0], size[1], size[2], 3));
     trial_run(&t);
 }

@@ -1,4 +1,5 @@
-/* activate, add, geglu, resize_nearest, timestep_embedding, gather, finite. */
+/* activate, add, geglu, pixel_shuffle, pixel_unshuffle, resize_nearest, timestep_embedding, gather,
+ * finite. */
 #include <math.h>
 
 #include "tests/kerncheck/check.h"
@@ -70,12 +71,11 @@ void check_activate(session *s)
 
 static void call_add(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
 {
-    (void)t;
     (void)w;
     (void)first;
     tensor out = at[OUT];
     bool in_place = !tensor_given(at[X]);
-    op_add(d, &out, in_place ? out : at[X], at[Y]);
+    op_add_scaled(d, &out, in_place ? out : at[X], *(const float *)t->own, at[Y]);
 }
 
 void check_add(session *s)
@@ -84,7 +84,9 @@ void check_add(session *s)
     int64_t size[4];
     four_sizes(s, shapes[0], 2, size);
     bool every = draw_bool(&s->random);
+    float scale = draw_bool(&s->random) ? 1 : 0.2f;
     trial t = trial_new(s, 0, call_add);
+    t.own = &scale;
     trial_in(&t, Y, every ? SHARED : BATCHED,
              floats(every ? 1 : size[0], size[1], size[2], size[3]));
     if (draw_bool(&s->random)) {
@@ -119,6 +121,55 @@ void check_geglu(session *s)
     }
     trial_out(&t, OUT, BATCHED, shaped(size));
     name_shape(&t, size, "from", 2 * size[3]);
+    trial_run(&t);
+}
+
+static void call_shuffle(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
+{
+    (void)w;
+    (void)first;
+    tensor out = at[OUT];
+    op_pixel_shuffle(d, &out, at[X], *(const int *)t->own, at[Y]);
+}
+
+void check_pixel_shuffle(session *s)
+{
+    static const int shapes[][4] = {{1, 192, 192, 3}};
+    int64_t size[4];
+    four_sizes(s, shapes[0], 1, size);
+    int factor = s->shape >= 0 ? 4 : 1 + (int)draw_below(&s->random, 4);
+    int64_t f = factor;
+    trial t = trial_new(s, 0, call_shuffle);
+    t.own = &factor;
+    trial_in(&t, X, BATCHED, floats(size[0], size[1], size[2], size[3] * f * f));
+    if (draw_bool(&s->random))
+        trial_in(&t, Y, BATCHED, shaped(size));
+    trial_out(&t, OUT, BATCHED, floats(size[0], size[1] * f, size[2] * f, size[3]));
+    name_shape(&t, size, "by", f);
+    trial_run(&t);
+}
+
+static void call_unshuffle(dev *d, const trial *t, const tensor *at, const weight *w, int64_t first)
+{
+    (void)w;
+    (void)first;
+    tensor out = at[OUT];
+    op_pixel_unshuffle(d, &out, at[X], *(const int *)t->own);
+}
+
+void check_pixel_unshuffle(session *s)
+{
+    static const int shapes[][4] = {{1, 192, 192, 3}};
+    int64_t size[4];
+    four_sizes(s, shapes[0], 1, size);
+    int factor = s->shape >= 0 ? 2 : 1 + (int)draw_below(&s->random, 4);
+    trial t = trial_new(s, 0, call_unshuffle);
+    t.own = &factor;
+    trial_in(&t, X, BATCHED, shaped(size));
+    trial_out(&t, OUT, BATCHED,
+              floats(size[0], (size[1] + factor - 1) / factor, (size[2] + factor - 1) / factor,
+                     size[3] * factor * factor));
+    name_shape(&t, size, "by", factor);
     trial_run(&t);
 }
 

@@ -146,8 +146,7 @@ static pickle_value *make(machine *m, pickle_kind kind)
 static bool collect(machine *m, pickle_value *to, size_t count)
 {
     m->depth -= count;
-    if (count &&
-        !pickle_value_append(to, (const pickle_value *const *)&m->stack[m->depth], count))
+    if (count && !pickle_value_append(to, (const pickle_value *const *)&m->stack[m->depth], count))
         return refuse(m, ERR_NO_MEMORY, "no memory for its values");
     return true;
 }
