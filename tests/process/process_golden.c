@@ -131,10 +131,10 @@ static void build(command_line *c, const json_t *entry, const char *model, const
 
 /* ---------------------------------------------------------------- pictures */
 
-static void compare_picture(const char *name, const char *path)
+static void compare_picture(const char *folder, const char *name, const char *path)
 {
     char file[256];
-    snprintf(file, sizeof file, "pictures/%s.png", name);
+    snprintf(file, sizeof file, "%s/%s.png", folder, name);
     image want = picture_golden(file), got = decode(path);
     if (want.w != got.w || want.h != got.h || want.channels != got.channels)
         fail_msg("%s: %dx%d in %d channels, expected %dx%d in %d", name, got.w, got.h, got.channels,
@@ -163,25 +163,31 @@ static void compare_metadata(const json_t *entry, const char *path)
     free(text);
 }
 
-static void test_golden_pictures(void **state)
+static void run_folder(farm *f, const char *folder, const char *list, size_t count)
 {
-    farm *f = farm_open(state, &(farm_options){.workers = 1});
-    json_t *all = golden_json("pictures/pictures.json"), *entry;
+    json_t *all = golden_json(list), *entry;
     const char *name;
     command_line c;
     char output[PROCESS_PATH];
-    assert_int_equal(json_object_size(all), 13);
+    assert_int_equal(json_object_size(all), count);
     json_object_foreach(all, name, entry)
     {
         farm_path(f, output, "out.png");
         build(&c, entry, json_string_value(json_object_get(entry, "model")), output);
         farm_outcome o = farm_command(f, c.word);
         farm_expect(&o, 0, "");
-        compare_picture(name, output);
+        compare_picture(folder, name, output);
         compare_metadata(entry, output);
         remove(output);
     }
     json_decref(all);
+}
+
+static void test_golden_pictures(void **state)
+{
+    farm *f = farm_open(state, &(farm_options){.workers = 1});
+    run_folder(f, "pictures", "pictures/pictures.json", 13);
+    run_folder(f, "grammar", "grammar/grammar.json", 9);
     f->passed = true;
 }
 

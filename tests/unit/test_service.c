@@ -30,20 +30,26 @@ typedef struct {
     char name[JOBS_MOST][64];
 } jobs;
 
-static void make_jobs(jobs *all)
+static void add_jobs(jobs *all, const char *folder, const char *list)
 {
-    json_t *pictures = golden_json("pictures/pictures.json"), *entry;
+    json_t *pictures = golden_json(list), *entry;
     const char *name;
     int seen = 0;
-    all->count = 0;
     json_object_foreach(pictures, name, entry)
     {
         if (seen++ % TAKE_EVERY)
             continue;
-        snprintf(all->name[all->count], sizeof *all->name, "%s", name);
+        snprintf(all->name[all->count], sizeof *all->name, "%s/%s", folder, name);
         all->work[all->count++] = jobs_golden(name, entry);
     }
     json_decref(pictures);
+}
+
+static void make_jobs(jobs *all)
+{
+    all->count = 0;
+    add_jobs(all, "pictures", "pictures/pictures.json");
+    add_jobs(all, "grammar", "grammar/grammar.json");
 }
 
 static void free_jobs(jobs *all)
@@ -92,7 +98,7 @@ static void test_golden_pictures(void **state)
     for (int i = 0; i < all->count; i++) {
         char file[96];
         int largest;
-        snprintf(file, sizeof file, "pictures/%s.png", all->name[i]);
+        snprintf(file, sizeof file, "%s.png", all->name[i]);
         double share = jobs_difference(all->work[i], file, &largest);
         print_message("%s: %.4f%% differ, by %d at most\n", all->name[i], 100 * share, largest);
         assert_true(largest <= 1);
