@@ -1,11 +1,12 @@
-/* Any text as parameters: what was read, written and read again is what was read. */
+/* Any text as parameters: what was read, written and read again is what was read; as settings it
+ * gives a job with every number within its range, or notes. */
 #include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/infotext.h"
+#include "proto/job_infotext.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +31,19 @@ static void check_same(const infotext *a, const infotext *b)
     }
 }
 
+static void take_settings(const infotext *t, task_kind task)
+{
+    job j;
+    err notes = {0}, e = {0};
+    job_init(&j);
+    j.task = task;
+    int rc = job_from_infotext(&j, t, &notes, &e);
+    assert(rc == 0 && !notes.code == !notes.text[0]);
+    rc = job_from_infotext(&j, t, NULL, &e); /* which refuses a job out of range */
+    assert(rc == 0);
+    job_done(&j);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = strndup((const char *)data, size), *written = NULL;
@@ -37,6 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     infotext t, again;
     int status = infotext_read(&t, text, NULL);
     assert(status == 0 && (t.count == 0 || t.count >= 3));
+    for (int task = 0; task < TASK_COUNT; task++)
+        take_settings(&t, (task_kind)task);
     status = infotext_write(&t, &written, NULL);
     assert(status == 0);
     status = infotext_read(&again, written, NULL);
