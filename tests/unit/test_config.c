@@ -168,7 +168,7 @@ static void all_defects_listed(void **state)
 static void refused_models(void **state)
 {
     model_config sd2 = *fixture_config("sd15"), odd = *fixture_config("tiny");
-    model_config uneven = odd, tokens = odd, inputs = odd, latents = odd;
+    model_config uneven = odd, tokens = odd, inputs = odd, pix2pix = odd, latents = odd;
     sd2.context = sd2.text_width = 1024;
     sd2.text_mlp = 4096;
     sd2.text_layers = 23;
@@ -176,6 +176,7 @@ static void refused_models(void **state)
     uneven.context = 96;
     tokens.vocabulary = 30000;
     inputs.in_channels = 3;
+    pix2pix.in_channels = 8;
     latents.latent_channels = 16;
     const struct {
         const model_config *config;
@@ -187,6 +188,7 @@ static void refused_models(void **state)
         {&uneven, {0}, "takes text of width 96, the text encoder gives 64"},
         {&tokens, {0}, "knows 30000 tokens in 77 places, expected 49408 in 77"},
         {&inputs, {0}, "takes 3 and gives 4 channels"},
+        {&pix2pix, {0}, "takes 8 and gives 4 channels, expected 4 (9 for inpainting) and 4"},
         {&latents, {0}, "latents of 16 channels, expected 4"},
         {fixture_config("tiny"),
          {.name = "conditioner.embedders.0.x", .dims = 1, .dim = {1}},

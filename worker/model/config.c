@@ -22,7 +22,8 @@ enum {
     SIDE_MOST = 1 << 20, /* of any tensor */
     VOCABULARY = 49408,
     POSITIONS = 77,
-    LATENT_CHANNELS = 4
+    LATENT_CHANNELS = 4,
+    INPAINTING_CHANNELS = 9 /* latent, mask, latent of the masked picture */
 };
 
 typedef struct {
@@ -199,11 +200,13 @@ static void read_unet(const reading *r)
         c->width[l] = winner(&v.width[l]);
         check_width(r, "diffusion network", l, c->width[l], c->heads ? GROUPS : HEAD);
     }
-    if (c->out_channels != LATENT_CHANNELS || c->in_channels < c->out_channels)
+    if (c->out_channels != LATENT_CHANNELS ||
+        (c->in_channels != LATENT_CHANNELS && c->in_channels != INPAINTING_CHANNELS))
         problems_add(r->p, ERR_INVALID,
-                     "the diffusion network takes %d and gives %d channels, expected at least %d "
-                     "and %d",
-                     c->in_channels, c->out_channels, LATENT_CHANNELS, LATENT_CHANNELS);
+                     "the diffusion network takes %d and gives %d channels, expected %d (%d for "
+                     "inpainting) and %d",
+                     c->in_channels, c->out_channels, LATENT_CHANNELS, INPAINTING_CHANNELS,
+                     LATENT_CHANNELS);
 }
 
 static void read_vae(const reading *r)

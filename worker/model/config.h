@@ -10,7 +10,7 @@ enum { MODEL_LEVELS_MAX = 8, MODEL_BLOCKS_MAX = 8 };
 
 typedef struct {
     /* UNet */
-    int in_channels, out_channels;
+    int in_channels, out_channels; /* in: 4, or 9 for inpainting (latent, mask, masked latent) */
     int levels;
     int width[MODEL_LEVELS_MAX];      /* channels of each level */
     int blocks;                       /* resblocks a level going down; one more going up */
