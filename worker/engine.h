@@ -23,7 +23,7 @@ typedef struct {
     /* The task is to make the input of a scene (engine_scene_made), or to take picture `number` of
      * it (taken over; engine_scene_taken). When that fails the work is cancelled. */
     void (*scene)(void *arg, work *w, int scene);
-    void (*picture)(void *arg, work *w, int scene, int number, image *picture);
+    void (*picture)(void *arg, work *w, int scene, int number, scene_result *sampled);
     /* The engine lets go: every picture was handed out, or `e` says why not (else NULL). `lost`:
      * the device will not work any more. */
     void (*finished)(void *arg, work *w, const err *e, bool lost);

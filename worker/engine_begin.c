@@ -49,13 +49,13 @@ static int encode(engine *en, run *r, int scene, err *e)
 static void begin_picture(engine *en, run *r, int scene)
 {
     err e = {0};
-    image untouched = {0};
+    scene_result untouched = {0};
     const int number = r->scene[scene].begun;
-    int rc = run_untouched(r, scene) ? run_copy(r, scene, &untouched, &e)
+    int rc = run_untouched(r, scene) ? run_copy(r, scene, &untouched.picture, &e)
                                      : run_begin(&en->held, r, scene, en->turn, &e);
     if (rc)
         engine_end(en, r, &e);
-    else if (untouched.px)
+    else if (untouched.picture.px)
         engine_hand_out(en, r, scene, number, &untouched);
 }
 

@@ -55,10 +55,10 @@ bool engine_drop_cancelled(engine *en)
 
 /* ---------------------------------------------------------------- pictures out */
 
-void engine_hand_out(engine *en, run *r, int scene, int number, image *picture)
+void engine_hand_out(engine *en, run *r, int scene, int number, scene_result *sampled)
 {
     atomic_fetch_add(&r->work->open_parts, 1);
-    en->options.events.picture(en->options.events.arg, r->work, scene, number, picture);
+    en->options.events.picture(en->options.events.arg, r->work, scene, number, sampled);
     run_handed_out(&en->held, r, scene);
     if (run_complete(r))
         engine_end(en, r, NULL);
@@ -80,18 +80,18 @@ static seq *longest_ended(const engine *en, run **owner)
 bool engine_decode(engine *en)
 {
     err e = {0};
-    image picture = {0};
+    scene_result sampled = {0};
     run *r = NULL;
     seq *s = longest_ended(en, &r);
     if (!s)
         return false;
     const int scene = s->scene, number = s->picture;
     engine_busy(en, r, NULL, r->costs.decode.flops, ENGINE_STEP_MS);
-    int rc = run_decode(&en->held, r, s, &picture, &e);
+    int rc = run_decode(&en->held, r, s, &sampled, &e);
     engine_idle(en);
     if (rc)
         engine_end(en, r, &e);
     else
-        engine_hand_out(en, r, scene, number, &picture);
+        engine_hand_out(en, r, scene, number, &sampled);
     return true;
 }

@@ -16,11 +16,11 @@ typedef enum {
 
 typedef struct {
     run_scene_state state;
-    bool encoded;          /* `input` went into `latent` */
-    scene_input input;     /* READY, until it is encoded */
-    tensor latent;         /* the encoded init picture, kept until the last picture is out */
-    int before;            /* pictures of earlier scenes */
-    int begun, out, taken; /* pictures: started, given to the crew, taken by the task */
+    bool encoded;               /* `input` went onto the device */
+    scene_input input;          /* READY, until it is encoded */
+    tensor latent, mask, extra; /* see seq_options; kept until the last picture is out */
+    int before;                 /* pictures of earlier scenes */
+    int begun, out, taken;      /* pictures: started, given to the crew, taken by the task */
 } run_scene;
 
 typedef struct run {
@@ -73,7 +73,10 @@ void run_scene_taken(run *r, int scene);
 /* The first scene with a picture that can begin; -1: none, or texts are missing. */
 int run_beginnable(const run *r);
 
-/* Encodes the scene's init picture: costs.encode of work, nothing without one. */
+/* --- run_encode.c ---------------------------------------------------------------------------- */
+
+/* Puts the scene's input onto the device: costs.encode of work, twice that for an inpainting model;
+ * nothing is to be done without a picture. */
 bool run_must_encode(const run *r, int scene);
 int run_encode(residents *all, run *r, int scene, err *e);
 
@@ -84,7 +87,7 @@ int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e);
 int run_picture(const run *r, const seq *s);
 
 /* Decodes an ended sequence into a picture and frees the sequence. */
-int run_decode(residents *all, run *r, seq *s, image *out, err *e);
+int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e);
 
 /* A picture of a scene that is not sampled: the init picture. */
 bool run_untouched(const run *r, int scene);

@@ -3,7 +3,6 @@
 #include "worker/run.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum { SCENES_AHEAD = 3 }; /* asked for, with pictures that did not begin */
 
@@ -52,6 +51,8 @@ void run_scene_done(residents *all, run_scene *s)
 {
     scene_input_done(&s->input);
     dev_drop(all->d, &s->latent);
+    dev_drop(all->d, &s->mask);
+    dev_drop(all->d, &s->extra);
 }
 
 int run_beginnable(const run *r)
@@ -62,44 +63,9 @@ int run_beginnable(const run *r)
     return -1;
 }
 
-/* ---------------------------------------------------------------- encoding */
-
 bool run_untouched(const run *r, int scene)
 {
     return plan_of(r, scene)->steps == 0;
-}
-
-bool run_must_encode(const run *r, int scene)
-{
-    return !run_untouched(r, scene) && r->scene[scene].input.init.px;
-}
-
-/* The init picture through the encoder: the mean of the posterior, in the sampler's scale. */
-int run_encode(residents *all, run *r, int scene, err *e)
-{
-    dev *d = all->d;
-    run_scene *s = &r->scene[scene];
-    const image *init = &s->input.init;
-    const model_config *c = &r->resident->model->config;
-    size_t mark = dev_mark(d);
-    bool finite = true;
-    s->latent = dev_keep(d, F32, 1, init->h / c->factor, init->w / c->factor, c->latent_channels);
-    tensor bytes = dev_tensor(d, U8, 1, init->h, init->w, 3);
-    dev_upload(d, bytes, init->px);
-    tensor pixels = op_pixels_in(d, NEW, bytes);                          /* [1,H,W,3] */
-    tensor moments = vae_encode(d, NEW, r->resident->model->vae, pixels); /* [1,h,w,8] */
-    op_gather(d, &s->latent, &moments, 1, c->latent_channels, (float)c->latent_scale);
-    op_finite(d, s->latent, &finite);
-    dev_release(d, mark);
-    if (d->status != DEV_OK)
-        return residents_error(all, "encoding the picture", e);
-    if (!finite)
-        return err_set(e, ERR_DEVICE,
-                       "the encoder of model %s gave NaN or infinity: its weights are damaged",
-                       r->resident->model->name);
-    s->encoded = true;
-    scene_input_done(&s->input);
-    return 0;
 }
 
 /* ---------------------------------------------------------------- sequences */
@@ -127,7 +93,11 @@ int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e)
                      .seed = (uint64_t)plan->seed + (uint64_t)from->begun,
                      .h = plan->height / factor,
                      .w = plan->width / factor,
-                     .latent = from->encoded ? &from->latent : NULL,
+                     .latent = tensor_given(from->latent) ? &from->latent : NULL,
+                     .mask = tensor_given(from->mask) ? &from->mask : NULL,
+                     .content = from->input.content,
+                     .soft = j->inpaint.soft,
+                     .extra = tensor_given(from->extra) ? &from->extra : NULL,
                      .guidance = &r->work->task.guidances.plan[plan->guidance],
                      .texts = r->text,
                      .preview = j->want_preview};
@@ -155,12 +125,13 @@ static void unlink_seq(run *r, seq *s)
     r->sequences--;
 }
 
-int run_decode(residents *all, run *r, seq *s, image *out, err *e)
+int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
 {
     dev *d = all->d;
     const model_config *c = &r->resident->model->config;
     const scene_plan *plan = plan_of(r, s->scene);
-    int rc = image_new(out, plan->width, plan->height, 3, e);
+    *out = (scene_result){0};
+    int rc = image_new(&out->picture, plan->width, plan->height, 3, e);
     if (rc)
         return rc;
     size_t mark = dev_mark(d);
@@ -169,7 +140,7 @@ int run_decode(residents *all, run *r, seq *s, image *out, err *e)
     tensor pixels = vae_decode(d, NEW, r->resident->model->vae, z); /* [1,H,W,3] */
     op_finite(d, pixels, &finite);
     tensor bytes = op_pixels_out(d, NEW, pixels);
-    dev_download(d, out->px, bytes);
+    dev_download(d, out->picture.px, bytes);
     dev_release(d, mark);
     if (d->status != DEV_OK)
         rc = residents_error(all, "decoding the picture", e);
@@ -178,7 +149,7 @@ int run_decode(residents *all, run *r, seq *s, image *out, err *e)
                      "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
                      r->resident->model->name);
     if (rc) {
-        image_done(out);
+        scene_result_done(out);
         return rc;
     }
     unlink_seq(r, s);
@@ -192,12 +163,10 @@ int run_copy(run *r, int scene, image *out, err *e)
 {
     run_scene *from = &r->scene[scene];
     const image *init = &from->input.init;
-    int rc = image_new(out, init->w, init->h, init->channels, e);
-    if (rc)
-        return rc;
-    memcpy(out->px, init->px, (size_t)init->w * (size_t)init->h * (size_t)init->channels);
-    from->begun++;
-    return 0;
+    int rc = image_copy(out, init, e);
+    if (!rc)
+        from->begun++;
+    return rc;
 }
 
 void run_handed_out(residents *all, run *r, int scene)

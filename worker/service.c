@@ -34,7 +34,8 @@ typedef struct {
     service *service;
     work *work;
     int scene, number;       /* of the picture, or the scene to be made */
-    image picture;           /* decoded, or a preview */
+    scene_result sampled;    /* to be taken */
+    image preview;           /* to be encoded */
     task_output output;      /* to be composed */
     service_event *progress; /* preview: the event it belongs to */
 } part;
@@ -116,10 +117,16 @@ static void part_done(service *s, work *w)
     send_event(s, ev);
 }
 
+static void part_drop(part *p)
+{
+    scene_result_done(&p->sampled);
+    image_done(&p->preview);
+    image_done(&p->output.picture);
+}
+
 static void part_free(part *p)
 {
-    image_done(&p->picture);
-    image_done(&p->output.picture);
+    part_drop(p);
     free(p);
 }
 
@@ -146,8 +153,7 @@ static void part_begin(const part *from, crew_work *fn)
     fail(from->service, from->work, &e);
     part_done(from->service, from->work);
     part lost = *from;
-    image_done(&lost.picture);
-    image_done(&lost.output.picture);
+    part_drop(&lost);
     free(p);
 }
 
@@ -196,7 +202,7 @@ static void take(void *arg)
     task_outputs whole = {0};
     err e = {0};
     int rc = still_wanted(w, &e);
-    rc = rc ? rc : task_take(&w->task, &w->job, p->scene, p->number, &p->picture, &whole, &e);
+    rc = rc ? rc : task_take(&w->task, &w->job, p->scene, p->number, &p->sampled, &whole, &e);
     rc = rc ? rc : engine_scene_taken(s->engine[w->device], w, p->scene, &e);
     for (int i = 0; i < whole.count && !rc; i++) {
         atomic_fetch_add(&w->open_parts, 1);
@@ -241,7 +247,7 @@ static void encode_preview(void *arg)
 {
     part *p = arg;
     err ignored = {0};
-    image_encode(&p->progress->preview, &p->progress->preview_size, &p->picture, FORMAT_PNG, 0,
+    image_encode(&p->progress->preview, &p->progress->preview_size, &p->preview, FORMAT_PNG, 0,
                  NULL, &ignored);
     send_event(p->service, p->progress); /* before the part ends: nothing follows its COMPLETE */
     part_end(p, &(err){0});
@@ -266,7 +272,7 @@ static void on_progress(void *arg, work *w, const work_progress *progress, image
     if (ev)
         ev->progress = *progress;
     if (p) {
-        *p = (part){.service = s, .work = w, .picture = *preview, .progress = ev};
+        *p = (part){.service = s, .work = w, .preview = *preview, .progress = ev};
         *preview = (image){0};
         atomic_fetch_add(&w->open_parts, 1);
         if (crew_do(s->crew, encode_preview, p))
@@ -285,12 +291,12 @@ static void on_scene(void *arg, work *w, int scene)
     part_begin(&(part){.service = arg, .work = w, .scene = scene}, make_scene);
 }
 
-static void on_picture(void *arg, work *w, int scene, int number, image *picture)
+static void on_picture(void *arg, work *w, int scene, int number, scene_result *sampled)
 {
     part_begin(
-        &(part){.service = arg, .work = w, .scene = scene, .number = number, .picture = *picture},
+        &(part){.service = arg, .work = w, .scene = scene, .number = number, .sampled = *sampled},
         take);
-    *picture = (image){0};
+    *sampled = (scene_result){0};
 }
 
 static void on_finished(void *arg, work *w, const err *e, bool lost)

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 int image_new(image *out, int w, int h, int channels, err *e)
 {
@@ -14,6 +15,14 @@ int image_new(image *out, int w, int h, int channels, err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for a picture of %d x %d pixels", w, h);
     }
     return 0;
+}
+
+int image_copy(image *out, const image *in, err *e)
+{
+    int rc = image_new(out, in->w, in->h, in->channels, e);
+    if (!rc)
+        memcpy(out->px, in->px, (size_t)in->w * (size_t)in->h * (size_t)in->channels);
+    return rc;
 }
 
 void image_done(image *i)

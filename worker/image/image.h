@@ -17,6 +17,7 @@ typedef struct {
 } image;
 
 int image_new(image *out, int w, int h, int channels, err *e); /* zeroed */
+int image_copy(image *out, const image *in, err *e);
 void image_done(image *i);
 
 /* Limits are checked on the header, before anything of the stated size is allocated. */

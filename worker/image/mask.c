@@ -53,6 +53,15 @@ int mask_from_transparency(image *out, const image *in, err *e)
     return rc;
 }
 
+int mask_to_rgb(image *out, const image *mask, err *e)
+{
+    int rc = image_new(out, mask->w, mask->h, 3, e);
+    const size_t pixels = (size_t)mask->w * (size_t)mask->h;
+    for (size_t i = 0; i < pixels && !rc; i++)
+        memset(out->px + 3 * i, mask->px[i], 3);
+    return rc;
+}
+
 void mask_invert(image *mask)
 {
     for (size_t i = 0; i < pixels(mask); i++)

@@ -24,6 +24,9 @@ int mask_from_sketch(image *mask, image *picture, const image *sketch, const ima
 
 void mask_invert(image *mask);
 
+/* The mask as a picture that can be looked at: RGB. */
+int mask_to_rgb(image *out, const image *mask, err *e);
+
 /* Gaussian blur in place, along x with sigma blur_x, then along y with blur_y (0: not at all): 2
  * trunc(2.5 sigma + 0.5) + 1 taps, mirrored at the edges without repeating the outermost sample;
  * bit-equal to OpenCV 4 and 5 (taps of 8 fractional bits that add up to one, bytes after each

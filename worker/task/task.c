@@ -14,6 +14,8 @@ static const task_row *const rows[TASK_COUNT] = {
     [TASK_NOOP] = &noop,
     [TASK_TXT2IMG] = &task_txt2img,
     [TASK_IMG2IMG] = &task_img2img,
+    [TASK_INPAINT] = &task_inpaint,
+    [TASK_LOOPBACK] = &task_loopback,
 };
 
 /* ---------------------------------------------------------------- preparing */
@@ -131,11 +133,9 @@ int task_fit(const task *t, const job *j, const model_config *c, err *e)
     if (j->clip_skip > c->text_layers)
         return err_set(e, ERR_INVALID, "clip skip is %d, the model's text encoder has %d layers",
                        j->clip_skip, c->text_layers);
-    if (c->in_channels != c->latent_channels)
-        return err_set(
-            e, ERR_INVALID,
-            "the model takes %d channels, expected %d: inpainting models are not supported yet",
-            c->in_channels, c->latent_channels);
+    if (c->in_channels != c->latent_channels && c->in_channels != 2 * c->latent_channels + 1)
+        return err_set(e, ERR_INVALID, "the model takes %d channels, expected %d or %d",
+                       c->in_channels, c->latent_channels, 2 * c->latent_channels + 1);
     return 0;
 }
 
@@ -153,7 +153,16 @@ int task_scene(task *t, const job *j, int index, scene_input *out, err *e)
 void scene_input_done(scene_input *s)
 {
     image_done(&s->init);
+    image_done(&s->mask);
+    image_done(&s->latent_mask);
     *s = (scene_input){0};
+}
+
+void scene_result_done(scene_result *r)
+{
+    image_done(&r->picture);
+    free(r->change);
+    *r = (scene_result){0};
 }
 
 /* ---------------------------------------------------------------- results */
@@ -171,17 +180,17 @@ int task_emit(task_outputs *out, int index, image *picture, int scene, int numbe
     return 0;
 }
 
-int task_take(task *t, const job *j, int scene, int number, image *picture, task_outputs *out,
-              err *e)
+int task_take(task *t, const job *j, int scene, int number, scene_result *sampled,
+              task_outputs *out, err *e)
 {
     const task_row *row = rows[j->task];
     *out = (task_outputs){0};
-    int rc = row->take ? row->take(t, j, scene, number, picture, out, e)
-                       : task_emit(out, number, picture, scene, number, e);
+    int rc = row->take ? row->take(t, j, scene, number, sampled, out, e)
+                       : task_emit(out, number, &sampled->picture, scene, number, e);
     const bool last = atomic_fetch_sub(&t->untaken, 1) == 1;
     if (!rc && last && row->finish)
         rc = row->finish(t, j, out, e);
-    image_done(picture);
+    scene_result_done(sampled);
     if (rc)
         task_outputs_done(out);
     return rc;

@@ -37,12 +37,25 @@ typedef struct {
     int guidance;               /* its plan among the task's guidances */
 } scene_plan;
 
-/* Made when it is needed. */
+/* Made when it is needed. All pictures are of the scene's size. */
 typedef struct {
-    image init; /* RGB, width x height; none: the pictures begin as noise alone */
+    image init;             /* RGB; none: the pictures begin as noise alone */
+    image mask;             /* grey, 255 = repaint; none: everything */
+    image latent_mask;      /* what the sampler repaints where that is not `mask` */
+    masked_content content; /* under the mask */
 } scene_input;
 
 void scene_input_done(scene_input *s);
+
+/* What was sampled. */
+typedef struct {
+    image picture; /* RGB, of the scene's size */
+    float *change; /* soft inpainting: how far each latent cell is from the init picture's,
+                      [latent_h][latent_w], owned; else NULL */
+    int latent_w, latent_h;
+} scene_result;
+
+void scene_result_done(scene_result *r);
 
 typedef struct {
     uint8_t *bytes; /* the encoded file */
@@ -59,6 +72,7 @@ typedef struct task {
     guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;
+    char note[256];     /* what the user should know though nothing is wrong; "" */
     void *own;          /* what this kind of task keeps, see task_row.h */
     atomic_int untaken; /* pictures of all scenes */
 } task;
@@ -88,10 +102,10 @@ typedef struct {
     int count;
 } task_outputs;
 
-/* Takes `picture` (emptied), number `number` of scene `scene`, and gives the results that are whole
+/* Takes a picture (emptied), number `number` of scene `scene`, and gives the results that are whole
  * now: each of the job's results comes once. */
-int task_take(task *t, const job *j, int scene, int number, image *picture, task_outputs *out,
-              err *e);
+int task_take(task *t, const job *j, int scene, int number, scene_result *sampled,
+              task_outputs *out, err *e);
 void task_outputs_done(task_outputs *o);
 
 /* Writes a result as a file with metadata into its place. `hash` is the model's SHA-256 (64

@@ -14,8 +14,8 @@ typedef struct {
     /* See task_scene. NULL: scenes have no input. */
     int (*scene)(task *t, const job *j, int index, scene_input *out, err *e);
     /* See task_take; adds to `out` by task_emit. NULL: picture i of scene 0 is result i. */
-    int (*take)(task *t, const job *j, int scene, int number, image *picture, task_outputs *out,
-                err *e);
+    int (*take)(task *t, const job *j, int scene, int number, scene_result *sampled,
+                task_outputs *out, err *e);
     /* After the last take. NULL: nothing is left to do. */
     int (*finish)(task *t, const job *j, task_outputs *out, err *e);
     /* Settings of this task for the metadata, after those of every task. NULL: none. */
@@ -23,7 +23,7 @@ typedef struct {
     void (*done)(void *own); /* frees t->own, which may be NULL */
 } task_row;
 
-extern const task_row task_txt2img, task_img2img;
+extern const task_row task_txt2img, task_img2img, task_inpaint, task_loopback;
 
 /* --- task.c ---------------------------------------------------------------------------------- */
 

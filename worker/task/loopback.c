@@ -1,0 +1,157 @@
+/* loopback: every round is a scene made of the picture that the round before it gave.
+ *
+ * Rounds of n_iter batches run side by side, each batch from the job's own picture: scene
+ * round * n_iter + batch. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "worker/task/frame.h"
+#include "worker/task/masked.h"
+
+typedef struct {
+    frame frame;
+    image from; /* RGB: what the round starts from */
+} round_state;
+
+typedef struct {
+    image first, mask; /* the job's picture; its mask, or none */
+    int rounds;        /* of all batches */
+    round_state round[];
+} own;
+
+static int batches_of(const job *j)
+{
+    return j->n_iter;
+}
+
+static double curve_at(loop_curve curve, double p)
+{
+    switch (curve) {
+    case LOOP_AGGRESSIVE: return sin(p * M_PI / 2);
+    case LOOP_LAZY: return 1 - cos(p * M_PI / 2);
+    default: return p;
+    }
+}
+
+static double strength_at(const job *j, int round)
+{
+    const loopback_options *o = &j->loopback;
+    if (o->loops == 1)
+        return j->denoising_strength;
+    return j->denoising_strength + (o->final_strength - j->denoising_strength) *
+                                       curve_at(o->curve, (double)round / (o->loops - 1));
+}
+
+/* One batch gives every round, several give the last round of each. */
+static int result_of(const job *j, int scene)
+{
+    const int round = scene / batches_of(j), batch = scene % batches_of(j);
+    if (batches_of(j) == 1)
+        return round;
+    return round == j->loopback.loops - 1 ? batch : -1;
+}
+
+static int list_rounds(task *t, const job *j, err *e)
+{
+    const own *o = t->own;
+    int width, height;
+    job_size(j, o->first.w, o->first.h, &width, &height);
+    int rc = task_add_scenes(t, o->rounds, e);
+    for (int i = 0; i < o->rounds && !rc; i++) {
+        const int round = i / batches_of(j), batch = i % batches_of(j);
+        scene_plan *s = &t->scene[i];
+        *s = task_job_scene(j, strength_at(j, round), width, height);
+        s->pictures = 1;
+        s->seed = j->seed + (int64_t)batch * j->loopback.loops + round;
+        s->after = round ? i - batches_of(j) : -1;
+    }
+    t->results = (batches_of(j) == 1 ? j->loopback.loops : batches_of(j)) *
+                 (o->mask.px ? masked_results(j) : 1);
+    return rc;
+}
+
+static int plan(task *t, const job *j, err *e)
+{
+    const int rounds = batches_of(j) * j->loopback.loops;
+    own *o = t->own = calloc(1, sizeof *o + (size_t)rounds * sizeof *o->round);
+    if (!o)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %d rounds", rounds);
+    o->rounds = rounds;
+    const bool masked = job_find_input(j, INPUT_MASK) || job_find_input(j, INPUT_SKETCH);
+    int rc = masked ? masked_read(&o->first, &o->mask, t, j, e) : task_read_flat(&o->first, j, e);
+    return rc ? rc : list_rounds(t, j, e);
+}
+
+/* Colours are corrected towards the job's own picture in every round; what is under the mask
+ * changes before the first alone. */
+static int make_round(task *t, const job *j, int index, scene_input *out, err *e)
+{
+    own *o = t->own;
+    round_state *r = &o->round[index];
+    const bool first = t->scene[index].after < 0;
+    frame_source from = {.width = t->scene[index].width,
+                         .height = t->scene[index].height,
+                         .source = first ? &o->first : &r->from,
+                         .mask = o->mask.px ? &o->mask : NULL,
+                         .colours = &o->first,
+                         .resize = j->resize,
+                         .options = j->inpaint};
+    if (!first)
+        from.options.content = CONTENT_ORIGINAL;
+    int rc = frame_make(&r->frame, out, &from, e);
+    image_done(&r->from);
+    return rc;
+}
+
+/* A picture that the next round starts from; the round's own goes out with it, if it is a result.
+ */
+static int take_round(task *t, const job *j, int scene, int number, scene_result *sampled,
+                      task_outputs *out, err *e)
+{
+    own *o = t->own;
+    const int index = result_of(j, scene), next = scene + batches_of(j);
+    task_outputs made = {0};
+    int rc = masked_emit(&made, &o->round[scene].frame, j, 0, sampled, scene, number, e);
+    if (!rc && next < o->rounds)
+        rc = image_copy(&o->round[next].from, &made.at[0].picture, e);
+    const int each = o->mask.px ? masked_results(j) : 1;
+    for (int i = 0; i < each && index >= 0 && !rc; i++)
+        rc = task_emit(out, index * each + i, &made.at[i].picture, scene, number, e);
+    task_outputs_done(&made);
+    frame_done(&o->round[scene].frame);
+    return rc;
+}
+
+static int settings(infotext *text, const task *t, const job *j, int scene, err *e)
+{
+    static const char *const curves[] = {
+        [LOOP_LINEAR] = "Linear", [LOOP_AGGRESSIVE] = "Aggressive", [LOOP_LAZY] = "Lazy"};
+    const own *o = t->own;
+    (void)scene;
+    int rc = o->mask.px ? masked_settings(text, j, e) : 0;
+    rc = rc ? rc
+            : infotext_add_number(text, "Final denoising strength", j->loopback.final_strength, e);
+    return rc ? rc : infotext_add(text, "Denoising curve", curves[j->loopback.curve], e);
+}
+
+static void done(void *at)
+{
+    own *o = at;
+    if (!o)
+        return;
+    for (int i = 0; i < o->rounds; i++) {
+        frame_done(&o->round[i].frame);
+        image_done(&o->round[i].from);
+    }
+    image_done(&o->first);
+    image_done(&o->mask);
+    free(o);
+}
+
+const task_row task_loopback = {.prompts = true,
+                                .from_picture = true,
+                                .plan = plan,
+                                .scene = make_round,
+                                .take = take_round,
+                                .settings = settings,
+                                .done = done};
