@@ -1,10 +1,11 @@
-/* A model: see model.h. Loading walks the networks twice: once dry, which gives the exact size of
- * the arena, and once to pack. */
+/* A model: see model.h. */
 #include "worker/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "worker/model/weights.h"
 
 /* File or folder name without folder part, trailing slashes and extension. */
 static void name_from_path(char *name, size_t size, const char *path)
@@ -22,63 +23,21 @@ static void name_from_path(char *name, size_t size, const char *path)
     snprintf(name, size, "%.*s", (int)(end - start), path + start);
 }
 
-static void free_networks(model *m)
+static void free_networks(void *arg)
 {
+    model *m = arg;
     clip_done(&m->text);
     unet_free(&m->unet);
     vae_free(&m->vae);
 }
 
-static int load_networks(model *m, dev *d, const checkpoint *file, err *e)
+static void load_networks(void *arg, params *p)
 {
-    params p = {.d = d, .file = file, .to = &m->weights, .e = e};
-    if (clip_load(&m->text, &m->config, &p) == ERR_OK)
-        m->unet = unet_load(&m->config, &p);
-    if (e->code == ERR_OK)
-        m->vae = vae_load(&m->config, &p);
-    if (e->code != ERR_OK)
-        free_networks(m);
-    return e->code;
-}
-
-/* Loads onto a dry device; m->weights.peak is what the weights take. */
-static int count(model *m, dev *d, const checkpoint *file, err *e)
-{
-    if (!arena_init(&m->weights, SIZE_MAX / 2, true))
-        return err_set(e, ERR_NO_MEMORY, "%s: no memory to count the weights", m->path);
-    return load_networks(m, d, file, e);
-}
-
-/* The bytes that the weights take on d, from a dry device with the same options; 0 with an error.
- */
-static size_t count_for(model *m, const dev *d, const checkpoint *file, err *e)
-{
-    char why[256];
-    dev_options options = d->options;
-    options.dry = true;
-    dev *dry = dev_new(&options, why);
-    if (!dry) {
-        err_set(e, ERR_DEVICE, "%s: %s", m->path, why);
-        return 0;
-    }
-    size_t bytes = count(m, dry, file, e) == ERR_OK ? m->weights.peak : 0;
-    free_networks(m);
-    arena_done(&m->weights);
-    dev_free(&dry);
-    return bytes;
-}
-
-static int fill(model *m, dev *d, const checkpoint *file, err *e)
-{
-    if (d->options.dry)
-        return count(m, d, file, e);
-    size_t bytes = count_for(m, d, file, e);
-    if (e->code != ERR_OK)
-        return e->code;
-    if (!arena_init(&m->weights, bytes, false))
-        return err_set(e, ERR_NO_MEMORY, "%s: no address space for %zu bytes of weights", m->path,
-                       bytes);
-    return load_networks(m, d, file, e);
+    model *m = arg;
+    if (clip_load(&m->text, &m->config, p) == ERR_OK)
+        m->unet = unet_load(&m->config, p);
+    if (p->e->code == ERR_OK)
+        m->vae = vae_load(&m->config, p);
 }
 
 model *model_load(dev *d, const char *path, err *e)
@@ -100,7 +59,7 @@ model *model_load(dev *d, const char *path, err *e)
     name_from_path(m->name, sizeof m->name, path);
     file = checkpoint_open(path, e);
     if (file && model_config_read(&m->config, file, e) == ERR_OK)
-        fill(m, d, file, e);
+        weights_load(&m->weights, d, file, m, load_networks, free_networks, e);
 
 out:
     checkpoint_free(&file);

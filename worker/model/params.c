@@ -136,7 +136,10 @@ static conv load_conv(params *p, int stride, const char *prefix)
         refuse(p, t, "[out, in], [out, in, 1, 1] or [out, in, 3, 3] of F32, F16 or BF16");
         return c;
     }
-    c.w = (weight){.out = t->dim[0], .in = t->dim[1], .k = t->dims == 4 ? (int)t->dim[2] : 1};
+    c.w = (weight){.out = t->dim[0],
+                   .in = t->dim[1],
+                   .k = t->dims == 4 ? (int)t->dim[2] : 1,
+                   .winograd = p->winograd};
     op_pack(p->d, &c.w, p->to, t->data, t->type, stride);
     check_device(p, t->name);
     checkpoint_release(p->file, t);
@@ -181,6 +184,13 @@ norm params_norm(params *p, const char *format, ...)
     if (!failed(p))
         n.shift = take_vector(p, shift, n.scale.dim[3]);
     return n;
+}
+
+tensor params_vector(params *p, const char *format, ...)
+{
+    FORMAT_NAME(name, format);
+    const checkpoint_tensor *t = failed(p) ? NULL : find(p, name, "", true);
+    return t ? take_vector(p, t, 0) : (tensor){0};
 }
 
 tensor params_table(params *p, bool as_f32, const char *format, ...)

@@ -9,8 +9,9 @@
 typedef struct {
     dev *d;
     const checkpoint *file;
-    arena *to; /* all weights of the model */
-    err *e;    /* first problem; later calls do nothing */
+    arena *to;     /* all weights of the model */
+    err *e;        /* first problem; later calls do nothing */
+    bool winograd; /* 3x3 convolutions may take four times the memory (weight.winograd) */
 } params;
 
 /* "<prefix>.weight" and "<prefix>.bias" of a convolution or linear layer. */
@@ -29,6 +30,8 @@ conv params_conv(params *p, int stride, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 conv params_linear(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 norm params_norm(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A vector of any length, as F32. */
+tensor params_vector(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A vector or table as it is: F32 for vectors, the file's own type for tables (see op_embed). */
 tensor params_table(params *p, bool as_f32, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
