@@ -44,14 +44,14 @@ static void list_sums(walk *w, const step_row *r)
 static void sum_pixel(const walk *w, const float *coef, int64_t pixel, float *out)
 {
     const int64_t c = w->row->x.dim[3];
-    for (int64_t k = 0; k < c; k++) {
-        float sum = 0;
-        for (int i = 0; i < STEP_CHANGE; i++)
-            if (coef[i] != 0)
-                sum += coef[i] * w->term[i][pixel * c + k];
-        if (coef[STEP_CHANGE] != 0)
-            sum += coef[STEP_CHANGE] * w->change[k];
-        out[k] = sum;
+    for (int64_t k = 0; k < c; k++)
+        out[k] = 0;
+    for (int i = 0; i < STEP_TERMS; i++) {
+        if (coef[i] == 0)
+            continue;
+        const float *value = i == STEP_CHANGE ? w->change : w->term[i] + pixel * c;
+        for (int64_t k = 0; k < c; k++)
+            out[k] += coef[i] * value[k];
     }
 }
 

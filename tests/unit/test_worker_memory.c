@@ -11,6 +11,9 @@
 
 #include "tests/support/failing.h"
 #include "tests/support/jobs.h"
+#include "tests/support/rig.h"
+#include "worker/inpaint.h"
+#include "worker/seq.h"
 
 static work *a_job(void)
 {
@@ -85,11 +88,57 @@ static void every_failed_start(void **state)
     }
 }
 
+/* The parts of inpainting on their own: an error that says so, and nothing kept. */
+static void every_failed_mask(void **state)
+{
+    (void)state;
+    enum { SIDE = 4 };
+    rig r = rig_open("tiny9", (dev_options){.backend = "cpu", .threads = 1});
+    residents all = {.d = r.d};
+    resident held = {.model = r.m};
+    const inpaint_view view = {.h = SIDE, .w = SIDE, .weight = 1};
+    tensor mask = dev_keep(r.d, F32, 1, SIDE, SIDE, 1);
+    tensor latent = dev_keep(r.d, F32, 1, SIDE, SIDE, 4), extra = {0};
+    int text[1] = {0};
+    const guidance g = {.steps = 1, .rows = 1, .row = {{1, text}}};
+    const size_t kept = r.d->kept;
+    float distance[SIDE * SIDE];
+    int64_t n = 0;
+    for (int rc = -1; rc; n++) {
+        err e = {0};
+        seq_options o = {.steps = 1,
+                         .h = SIDE,
+                         .w = SIDE,
+                         .latent = &latent,
+                         .mask = &mask,
+                         .extra = &extra,
+                         .guidance = &g};
+        failing_after(n);
+        seq *s = NULL;
+        rc = inpaint_extra(&all, &held, &view, &extra, &e);
+        if (!rc && !(s = seq_new(r.d, &o, &e)))
+            rc = e.code ? e.code : residents_error(&all, "making", &e);
+        if (!rc)
+            rc = seq_distance(r.d, s, distance, &e);
+        assert_int_equal(failing_stop(), rc != 0);
+        assert_true(rc == 0 || rc == ERR_NO_MEMORY);
+        seq_free(r.d, &s);
+        dev_drop(r.d, &extra);
+        assert_int_equal(r.d->kept, kept);
+        assert_int_equal(r.d->status, DEV_OK);
+    }
+    assert_true(n > 10);
+    dev_drop(r.d, &mask);
+    dev_drop(r.d, &latent);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_allocation),
         cmocka_unit_test(every_failed_start),
+        cmocka_unit_test(every_failed_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
