@@ -2,7 +2,8 @@
  * AND. What remains of the grammar is each text's own business (prompt.h).
  *
  * The clock is the steps that really run, counted from 1: img2img at strength 0.5 of 20 steps runs
- * ten, and "0.5" is after the fifth of them. Both evaluations of a second-order step see one text.
+ * eleven, and "0.5" is after the fifth of them. Both evaluations of a second-order step see one
+ * text.
  */
 #ifndef PROTO_PROMPT_PLAN_H
 #define PROTO_PROMPT_PLAN_H

@@ -77,15 +77,24 @@ static bool begin_pictures(engine *en)
     return any;
 }
 
-/* Encodes one text of the first run that lacks one. */
+/* The run that lacks a text and has waited for longest; NULL: none does. */
+static run *next_for_text(const engine *en)
+{
+    run *best = NULL;
+    for (run *r = en->runs; r; r = r->next)
+        if (!run_has_texts(r) && (!best || r->text_turn < best->text_turn))
+            best = r;
+    return best;
+}
+
+/* Encodes one text, so that others step in between: prompt editing may need hundreds. */
 static bool encode_text(engine *en)
 {
-    run *r = en->runs;
-    while (r && run_has_texts(r))
-        r = r->next;
+    err e = {0};
+    run *r = next_for_text(en);
     if (!r)
         return false;
-    err e = {0};
+    r->text_turn = ++en->text_turn;
     engine_busy(en, r, NULL, run_text_flops(r), ENGINE_STEP_MS);
     int rc = run_text(&en->held, r, &e);
     engine_idle(en);

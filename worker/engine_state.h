@@ -38,6 +38,7 @@ struct engine {
     bool progress;      /* the last turn of the loop did something: the next may, too */
     run *runs;          /* in order of admission */
     uint64_t turn;      /* counts batches */
+    uint64_t text_turn; /* counts texts encoded */
     const batch *now;   /* the batch being evaluated */
     const run *now_run; /* or the run being admitted or decoded */
 };

@@ -30,6 +30,7 @@ typedef struct run {
     conditioning **text; /* one for each of the task's */
     int texts;           /* that are there: the first ones */
     size_t owed_bytes;   /* of those that are not */
+    uint64_t text_turn;  /* when the last one was encoded; 0: none was */
     run_scene *scene;    /* one for each of the task's */
     int asked;           /* scenes that were asked for, in their order */
     int opened;          /* scenes before this one have begun all their pictures */

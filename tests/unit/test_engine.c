@@ -128,6 +128,37 @@ static void many_pictures_leave_room(void **state)
     service_free(&s);
 }
 
+/* Nor does a job of many texts while these are encoded, and it can be cancelled meanwhile. */
+static void many_texts_leave_room(void **state)
+{
+    (void)state;
+    char text[8192] = "[0";
+    for (int i = 1; i < 150; i++) /* of three chunks each: seconds before the first step */
+        sprintf(text + strlen(text), "|%d BREAK a fox BREAK snow", i);
+    strcat(text, "]");
+    service *s = jobs_service("cpu", 1, 0, 0);
+    work *many = jobs_simple("tiny3", text), *one = jobs_simple("tiny3", "one");
+    bool stepped = false;
+    many->job.steps = 150;
+    one->job.steps = 1;
+    jobs_take(s, many);
+    service_event *ev = jobs_event(s);
+    assert_int_equal(ev->kind, EVENT_STARTED);
+    jobs_take(s, one);
+    for (; ev->kind != EVENT_COMPLETE; service_event_free(&ev), ev = jobs_event(s))
+        stepped |= ev->kind == EVENT_PROGRESS && job_id_equal(&ev->id, &many->job.id);
+    assert_ptr_equal(ev->work, one);
+    jobs_assert_done(one);
+    assert_false(stepped);
+    service_event_free(&ev); /* with the work */
+    service_cancel(s, many);
+    assert_ptr_equal(jobs_next_complete(s), many);
+    assert_int_equal(many->error.code, ERR_CANCELLED);
+    assert_int_equal(many->task.guidances.texts, 151);
+    work_free(&many);
+    service_free(&s);
+}
+
 /* ---------------------------------------------------------------- the same bytes */
 
 /* `chunks` chunks of 75 tokens. */
@@ -381,6 +412,7 @@ int main(void)
         cmocka_unit_test(short_job_overtakes_long_one),
         cmocka_unit_test(progress_and_previews),
         cmocka_unit_test(many_pictures_leave_room),
+        cmocka_unit_test(many_texts_leave_room),
         cmocka_unit_test(same_bytes_among_seven_others),
         cmocka_unit_test(picture_i_has_seed_plus_i),
         cmocka_unit_test(untouched_input_is_the_resized_picture),

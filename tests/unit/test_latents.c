@@ -1,5 +1,5 @@
-/* The final latents of the golden jobs: a run is driven by hand, without engine and threads, and
- * looked at before it is decoded. */
+/* The final latents of the golden jobs, and of rows that are evaluated together or one by one: a
+ * run is driven by hand, without engine and threads, and looked at before it is decoded. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,9 +18,13 @@
 
 typedef struct {
     residents held;
+    int64_t stepping_budget; /* the budget while batches are picked */
+    int most_rows;           /* of a batch of the last run */
     models *names;
     tokenizer *words;
 } bench;
+
+static const int64_t ROOMY = 4LL << 30;
 
 static dev *open_device(bool dry)
 {
@@ -35,7 +39,8 @@ static int open_bench(void **state)
 {
     static bench b;
     err e = {0};
-    b.held = (residents){.d = open_device(false), .dry = open_device(true), .budget = 4LL << 30};
+    b.held = (residents){.d = open_device(false), .dry = open_device(true), .budget = ROOMY};
+    b.stepping_budget = ROOMY;
     b.names = models_new(NULL, NULL, &e);
     b.words = tokenizer_new(&e);
     *state = &b;
@@ -53,8 +58,9 @@ static int close_bench(void **state)
     return 0;
 }
 
-/* The only picture of the job, sampled to its end but not decoded; its sequence is the run's. */
-static seq *sample(bench *b, run *r, err *e)
+/* Samples the only picture of the job to its end, but does not decode it: the sequence stays the
+ * run's. */
+static int sample(bench *b, run *r, err *e)
 {
     bool finite[BATCH_ROWS_MAX];
     scene_input input;
@@ -62,24 +68,38 @@ static seq *sample(bench *b, run *r, err *e)
     work *w = r->work;
     while (!run_has_texts(r))
         if (run_text(&b->held, r, e))
-            return NULL;
+            return e->code;
     assert_int_equal(run_ask(r), 0);
     if (task_scene(&w->task, &w->job, 0, &input, e))
-        return NULL;
+        return e->code;
     run_scene_made(r, 0, &input);
     if (run_must_encode(r, 0) && run_encode(&b->held, r, 0, e))
-        return NULL;
+        return e->code;
     if (run_begin(&b->held, r, 0, 0, e))
-        return NULL;
+        return e->code;
+    b->most_rows = 0;
+    b->held.budget = b->stepping_budget;
     for (uint64_t turn = 1; batch_pick(&now, &b->held, r, turn); turn++) {
+        if (now.rows > b->most_rows)
+            b->most_rows = now.rows;
         batch_evaluate(&now, &b->held, finite);
         seq_step(b->held.d, now.seq, now.sequences);
-        if (b->held.d->status != DEV_OK) {
-            residents_error(&b->held, "stepping", e);
-            return NULL;
-        }
+        if (b->held.d->status != DEV_OK)
+            return residents_error(&b->held, "stepping", e);
     }
-    return r->first;
+    b->held.budget = ROOMY;
+    return 0;
+}
+
+static run *begin(bench *b, work *w)
+{
+    err e = {0};
+    run *r = NULL;
+    if (!task_prepare(&w->task, &w->job, b->words, &e))
+        r = run_new(&b->held, b->names, w, &e);
+    if (!r || sample(b, r, &e))
+        fail_msg("%s", e.text);
+    return r;
 }
 
 static void compare(bench *b, const seq *s, const checkpoint *golden, const char *name)
@@ -106,17 +126,9 @@ static void check_folder(bench *b, const char *list, const char *latents, size_t
     assert_int_equal(json_object_size(all), count);
     json_object_foreach(all, name, entry)
     {
-        err e = {0};
         work *w = jobs_golden(name, entry);
-        run *r = NULL;
-        seq *s = NULL;
-        if (!task_prepare(&w->task, &w->job, b->words, &e))
-            r = run_new(&b->held, b->names, w, &e);
-        if (r)
-            s = sample(b, r, &e);
-        if (!s)
-            fail_msg("%s: %s", name, e.text);
-        compare(b, s, golden, name);
+        run *r = begin(b, w);
+        compare(b, r->first, golden, name);
         run_free(&b->held, &r);
         work_free(&w);
     }
@@ -134,11 +146,45 @@ static void latents_of_grammar(void **state)
     check_folder(*state, "grammar/grammar.json", "grammar/latents.safetensors", 9);
 }
 
+/* The final latent of a job with eight rows; malloc'ed. */
+static float *eight_rows(bench *b, size_t *bytes)
+{
+    work *w =
+        jobs_simple("tiny", "[a|b|c] AND d:0.5 AND e BREAK f AND g AND h:-.3 AND i AND [j:k:.5]");
+    w->job.sampler = SAMPLER_HEUN;
+    run *r = begin(b, w);
+    assert_int_equal(r->first->rows, 8);
+    *bytes = tensor_bytes(r->first->x);
+    float *latent = malloc(*bytes);
+    dev_download(b->held.d, latent, r->first->x);
+    run_free(&b->held, &r);
+    work_free(&w);
+    return latent;
+}
+
+/* Where memory has room for a row at a time, the rows of one evaluation come one by one, each with
+ * the text of its step: the same bits. */
+static void rows_one_by_one(void **state)
+{
+    bench *b = *state;
+    size_t bytes;
+    float *together = eight_rows(b, &bytes);
+    assert_int_equal(b->most_rows, 8);
+    b->stepping_budget = 0;
+    float *apart = eight_rows(b, &bytes);
+    assert_int_equal(b->most_rows, 1);
+    b->stepping_budget = ROOMY;
+    assert_memory_equal(apart, together, bytes);
+    free(together);
+    free(apart);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(latents_of_pictures),
         cmocka_unit_test(latents_of_grammar),
+        cmocka_unit_test(rows_one_by_one),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);
 }

@@ -17,9 +17,9 @@
 
 static work *a_job(void)
 {
-    work *w = jobs_simple("tiny3", "a fox, (red:1.3)");
+    work *w = jobs_simple("tiny3", "a [fox|(red:1.3)] AND [snow:0.5] :0.7");
     jobs_set_input(w, "cat.png");
-    w->job.steps = 1;
+    w->job.steps = 4; /* at strength 0.75: all four run */
     w->job.batch_size = 2;
     w->job.want_preview = true;
     return w;
