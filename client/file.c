@@ -85,23 +85,77 @@ static int write_to(const char *path, int flags, const void *bytes, size_t size,
     return rc;
 }
 
-int file_write(const char *path, const void *bytes, size_t size, err *e)
-{
-    struct stat st;
-    if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        return write_to(path, 0, bytes, size, e);
+enum { PATH_ROOM = 4096 };
 
-    char temporary[4096], unique[JOB_ID_TEXT];
+/* Writes the bytes into a new file beside `path`, whose name comes back in `temporary`. */
+static int write_beside(const char *path, char temporary[PATH_ROOM], const void *bytes, size_t size,
+                        err *e)
+{
+    char unique[JOB_ID_TEXT];
     job_id random;
     job_id_new(&random);
     job_id_text(&random, unique);
-    int n = snprintf(temporary, sizeof temporary, "%s.%.8s", path, unique);
-    if (n < 0 || (size_t)n >= sizeof temporary)
+    int n = snprintf(temporary, PATH_ROOM, "%s.%.8s", path, unique);
+    if (n < 0 || n >= PATH_ROOM)
         return err_set(e, ERR_INVALID, "the path %.60s… is too long", path);
     int rc = write_to(temporary, O_CREAT | O_EXCL, bytes, size, e);
-    if (!rc && rename(temporary, path))
-        rc = failed(ERR_IO, "write", path, e);
     if (rc)
         unlink(temporary);
     return rc;
+}
+
+int file_write(const char *path, const void *bytes, size_t size, err *e)
+{
+    struct stat st;
+    char temporary[PATH_ROOM];
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return write_to(path, 0, bytes, size, e);
+    int rc = write_beside(path, temporary, bytes, size, e);
+    if (!rc && rename(temporary, path)) {
+        rc = failed(ERR_IO, "write", path, e);
+        unlink(temporary);
+    }
+    return rc;
+}
+
+/* A link fails where something is; file systems without links leave a moment between look and
+ * rename. */
+static int settle(const char *temporary, const char *path)
+{
+    struct stat st;
+    if (!link(temporary, path))
+        return unlink(temporary);
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+        return -1;
+    if (!lstat(path, &st)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(temporary, path);
+}
+
+int file_create(const char *path, const void *bytes, size_t size, err *e)
+{
+    char temporary[PATH_ROOM];
+    int rc = write_beside(path, temporary, bytes, size, e);
+    if (!rc && settle(temporary, path)) {
+        rc = failed(errno == EEXIST ? ERR_CONFLICT : ERR_IO, "write", path, e);
+        unlink(temporary);
+    }
+    return rc;
+}
+
+int file_make_folders(const char *path, err *e)
+{
+    char folder[PATH_ROOM];
+    if (strlen(path) >= sizeof folder)
+        return err_set(e, ERR_INVALID, "the path %.60s… is too long", path);
+    strcpy(folder, path);
+    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(folder, 0777) && errno != EEXIST)
+            return failed(ERR_IO, "make", folder, e);
+        *slash = '/';
+    }
+    return 0;
 }

@@ -14,4 +14,10 @@ int file_read(const char *path, size_t most, unsigned char **bytes, size_t *size
  * device, a pipe) is written as it is. ERR_IO. */
 int file_write(const char *path, const void *bytes, size_t size, err *e);
 
+/* The same for a new file: ERR_CONFLICT when there is something at `path`. */
+int file_create(const char *path, const void *bytes, size_t size, err *e);
+
+/* Makes the folders that lead to the file `path`, where they are missing. ERR_IO. */
+int file_make_folders(const char *path, err *e);
+
 #endif

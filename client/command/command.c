@@ -113,14 +113,16 @@ int command_fail_exit(const call *c, const overpaint_id *id, int code, const cha
     if (id)
         overpaint_id_text(id, id_text);
     if (!c->json) {
-        fprintf(stderr, "overpaint %s: %s%s%s%s\n", c->self->name, id ? "job " : "", id_text,
-                id ? ": " : "", text);
+        fprintf(stderr, "overpaint %s: %s%s%s%s%s%s\n", c->self->name, c->input ? c->input : "",
+                c->input ? ": " : "", id ? "job " : "", id_text, id ? ": " : "", text);
         return exit;
     }
     /* "s?": a text that is no UTF-8 would make no object at all. */
     const bool readable = text_is_utf8(text, strlen(text), NULL);
     json_t *o = json_pack("{s:s?, s:{s:s, s:s}}", "id", id ? id_text : NULL, "error", "code",
                           overpaint_code_name(code), "text", readable ? text : "(not UTF-8)");
+    if (c->input)
+        json_object_set_new(o, "input", json_string(c->input));
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);

@@ -17,6 +17,7 @@ enum {
     EXIT_FILE = 5,    /* reading or writing a file */
     EXIT_UNKNOWN = 6, /* no such job, or nothing found in the file */
     EXIT_AGAIN = 7,   /* the service is full: try again later */
+    EXIT_SOME = 8,    /* of a folder: not every picture has a result */
     EXIT_CANCELLED = 130,
 };
 
@@ -38,6 +39,7 @@ struct call {
     const surroundings *around;
     bool json;            /* --json */
     const char *endpoint; /* --endpoint */
+    const char *input;    /* of a folder: the picture that errors are about; or NULL */
     option_result words;
 };
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/file.h"
 #include "proto/clock.h"
 #include "proto/err.h"
 
@@ -27,6 +28,11 @@ void follow_catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+bool follow_interrupted(void)
+{
+    return interrupted;
 }
 
 /* ---------------------------------------------------------------- waiting */
@@ -108,7 +114,7 @@ bool follow_name(const char *output, unsigned index, unsigned count, char *to, s
 }
 
 /* Adds where each picture went, and its text, to the result. */
-static int print_json(overpaint *o, const overpaint_id *id, const char *output)
+static int print_json(overpaint *o, const overpaint_id *id, const follow_options *f)
 {
     const char *text = overpaint_result_json(o, id);
     json_t *result = text ? json_loads(text, 0, NULL) : NULL, *picture;
@@ -117,11 +123,15 @@ static int print_json(overpaint *o, const overpaint_id *id, const char *output)
     size_t i;
     json_array_foreach(pictures, i, picture)
     {
-        follow_name(output, (unsigned)i, (unsigned)json_array_size(pictures), path, sizeof path);
+        follow_name(f->output, (unsigned)i, (unsigned)json_array_size(pictures), path, sizeof path);
         const char *info = overpaint_picture_info(o, id, (unsigned)i);
         json_object_set_new(picture, "path", json_string(path));
         json_object_set_new(picture, "info", info ? json_string(info) : json_null());
     }
+    if (f->input)
+        json_object_set_new(result, "input", json_string(f->input));
+    if (f->notes && *f->notes)
+        json_object_set_new(result, "notes", json_string(f->notes));
     json_dumpf(result, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(result);
@@ -129,18 +139,29 @@ static int print_json(overpaint *o, const overpaint_id *id, const char *output)
 }
 
 /* The result stays with the service until somebody has all of it. */
-static int fail_to_save(const call *c, const overpaint *o, const overpaint_id *id)
+static int fail_to_save(const call *c, const overpaint_id *id, const err *why)
 {
     char text[1200], id_text[37];
     overpaint_id_text(id, id_text);
     snprintf(text, sizeof text, "%s; `overpaint result %s --output FILE` gets the pictures again",
-             overpaint_error(o), id_text);
-    return command_fail(c, id, overpaint_error_code(o), text);
+             why->text, id_text);
+    return command_fail(c, id, why->code, text);
 }
 
-static int save_pictures(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
-                         const follow_options *f)
+static int save_picture(overpaint *o, const overpaint_id *id, unsigned i, const char *path,
+                        bool fresh, err *e)
 {
+    size_t size;
+    const unsigned char *bytes = overpaint_picture(o, id, i, &size);
+    if (!bytes)
+        return err_set(e, overpaint_error_code(o), "%s", overpaint_error(o));
+    return fresh ? file_create(path, bytes, size, e) : file_write(path, bytes, size, e);
+}
+
+int follow_save(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
+                const follow_options *f)
+{
+    err e = {0};
     const unsigned count = overpaint_pictures(o, id);
     char path[PATH_ROOM];
     if (!count)
@@ -148,16 +169,20 @@ static int save_pictures(call *c, overpaint *o, const overpaint_id *id, progress
     for (unsigned i = 0; i < count; i++) {
         if (!follow_name(f->output, i, count, path, sizeof path))
             return command_fail(c, id, ERR_INVALID, "the name of --output is too long");
-        if (overpaint_save(o, id, i, path))
-            return fail_to_save(c, o, id);
+        if (save_picture(o, id, i, path, f->fresh, &e))
+            return fail_to_save(c, id, &e);
         if (c->json)
             continue;
         puts(path);
         progress_line(v, "%s: seed %lld", path, (long long)overpaint_picture_seed(o, id, i));
     }
     if (c->json)
-        print_json(o, id, f->output);
-    return fflush(stdout) ? EXIT_FILE : EXIT_OK;
+        print_json(o, id, f);
+    if (fflush(stdout))
+        return EXIT_FILE;
+    if (!f->keep)
+        overpaint_forget(o, id);
+    return EXIT_OK;
 }
 
 int follow(call *c, overpaint *o, const overpaint_id *id, progress_view *v, const follow_options *f)
@@ -173,8 +198,5 @@ int follow(call *c, overpaint *o, const overpaint_id *id, progress_view *v, cons
         overpaint_forget(o, id);
         return code;
     }
-    int code = save_pictures(c, o, id, v, f);
-    if (code == EXIT_OK && !f->keep)
-        overpaint_forget(o, id);
-    return code;
+    return follow_save(c, o, id, v, f);
 }

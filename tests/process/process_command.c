@@ -399,23 +399,12 @@ static void exits_as_the_job_ends(void **state)
 static void accept_until_cancelled(fake_broker *f, wire_message *m)
 {
     const job_id id = fake_id(m);
-    wire_header h = OVERPAINT__HEADER__INIT;
-    Overpaint__Cancelled c = OVERPAINT__CANCELLED__INIT;
     if (m->header->body_case == OVERPAINT__HEADER__BODY_SUBMIT) {
         fake_accept(f, m, &id, OVERPAINT__STATE__QUEUED, 1);
         fake_progress(f, NULL, &id, 1, NULL);
     }
-    if (m->header->body_case != OVERPAINT__HEADER__BODY_CANCEL)
-        return;
-    h.has_version = h.has_request = c.has_id = c.has_state = 1;
-    h.version = WIRE_VERSION;
-    h.request = m->header->request;
-    h.body_case = OVERPAINT__HEADER__BODY_CANCELLED;
-    h.cancelled = &c;
-    c.id = wire_id_bytes(&id);
-    c.state = OVERPAINT__STATE__CANCELLED_STATE;
-    fake_send(f, &h, NULL, 0);
-    fake_ended(f, NULL, &id, OVERPAINT__STATE__CANCELLED_STATE, "cancelled");
+    if (m->header->body_case == OVERPAINT__HEADER__BODY_CANCEL)
+        fake_cancelled(f, m, &id);
 }
 
 /* Until a running program has written it. */

@@ -19,6 +19,18 @@ static wire_header new_header(Overpaint__Header__BodyCase body, const wire_messa
     return h;
 }
 
+void fake_cancelled(fake_broker *f, const wire_message *m, const job_id *id)
+{
+    wire_header h = new_header(OVERPAINT__HEADER__BODY_CANCELLED, m);
+    Overpaint__Cancelled c = OVERPAINT__CANCELLED__INIT;
+    h.cancelled = &c;
+    c.has_id = c.has_state = 1;
+    c.id = wire_id_bytes(id);
+    c.state = OVERPAINT__STATE__CANCELLED_STATE;
+    fake_send(f, &h, NULL, 0);
+    fake_ended(f, NULL, id, OVERPAINT__STATE__CANCELLED_STATE, "cancelled");
+}
+
 void fake_send(fake_broker *f, wire_header *h, zmq_msg_t *frames, size_t count)
 {
     for (int tries = 0; tries < 200; tries++) {

@@ -49,6 +49,8 @@ void fake_progress(fake_broker *f, const wire_message *m, const job_id *id, uint
 void fake_result(fake_broker *f, const wire_message *m, const job_id *id, const char *const *texts);
 void fake_ended(fake_broker *f, const wire_message *m, const job_id *id, Overpaint__State state,
                 const char *code);
+/* Answers a CANCEL: the job is cancelled, and its RESULT says so. */
+void fake_cancelled(fake_broker *f, const wire_message *m, const job_id *id);
 void fake_send(fake_broker *f, wire_header *h, zmq_msg_t *frames, size_t count);
 /* Frames as they are: `size` bytes each, ended by NULL. */
 void fake_raw(fake_broker *f, const void *bytes, size_t size);
