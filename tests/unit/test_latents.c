@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/golden.h"
 #include "tests/support/jobs.h"
@@ -19,7 +20,9 @@
 typedef struct {
     residents held;
     int64_t stepping_budget; /* the budget while batches are picked */
-    int most_rows;           /* of a batch of the last run */
+    /* of the last run: */
+    int most_rows;  /* of a batch */
+    char seen[256]; /* the text of the first row: for each batch the number of its conditioning */
     models *names;
     tokenizer *words;
 } bench;
@@ -78,10 +81,14 @@ static int sample(bench *b, run *r, err *e)
     if (run_begin(&b->held, r, 0, 0, e))
         return e->code;
     b->most_rows = 0;
+    memset(b->seen, 0, sizeof b->seen);
     b->held.budget = b->stepping_budget;
     for (uint64_t turn = 1; batch_pick(&now, &b->held, r, turn); turn++) {
         if (now.rows > b->most_rows)
             b->most_rows = now.rows;
+        for (int i = 0; i < r->texts; i++)
+            if (seq_text(r->first, 0) == r->text[i])
+                b->seen[turn - 1] = (char)('0' + i);
         batch_evaluate(&now, &b->held, finite);
         seq_step(b->held.d, now.seq, now.sequences);
         if (b->held.d->status != DEV_OK)
@@ -179,12 +186,54 @@ static void rows_one_by_one(void **state)
     free(apart);
 }
 
+/* Which evaluation sees which text: steps count from 1 among those that run, and both evaluations
+ * of a second-order step see the same. */
+static void texts_of_evaluations(void **state)
+{
+    static const struct {
+        sampler_kind sampler;
+        int steps;
+        double strength; /* 0: txt2img */
+        const char *prompt, *seen;
+    } rows[] = {
+        {SAMPLER_EULER, 5, 0, "[a|b]", "01010"},
+        {SAMPLER_EULER, 5, 0, "[a:b:0.5]", "00111"},
+        {SAMPLER_HEUN, 3, 0, "[a|b]", "00110"},
+        {SAMPLER_DPM2, 4, 0, "[a:b:2]", "0000111"},
+        {SAMPLER_DPM2_A, 3, 0, "[a:b:0.7]", "00001"},
+        {SAMPLER_DPMPP_2M, 4, 0, "x [a:2]", "0011"},
+        {SAMPLER_EULER_A, 20, 0.5, "[a:b:0.5]", "00000111111"},
+        {SAMPLER_EULER, 20, 0.25, "[a:b:0.5]", "000111"},
+        {SAMPLER_HEUN, 8, 0.5, "[a:b:0.25]", "001111111"},
+        {SAMPLER_DDIM, 20, 0.5, "[a:b:0.5]", "000011111"}, /* nine evaluations */
+        {SAMPLER_DDIM, 5, 0, "[a|b|c]", "0120"},
+        {SAMPLER_EULER, 3, 0, "b AND c", "000"},
+    };
+    bench *b = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        work *w = jobs_simple("tiny3", rows[i].prompt);
+        w->job.sampler = rows[i].sampler;
+        w->job.steps = rows[i].steps;
+        if (rows[i].strength > 0) {
+            jobs_set_input(w, "cat.png");
+            w->job.denoising_strength = rows[i].strength;
+        }
+        run *r = begin(b, w);
+        if (strcmp(b->seen, rows[i].seen))
+            fail_msg("%s of %s: %s, expected %s", rows[i].prompt,
+                     catalog_sampler(rows[i].sampler)->name, b->seen, rows[i].seen);
+        run_free(&b->held, &r);
+        work_free(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(latents_of_pictures),
         cmocka_unit_test(latents_of_grammar),
         cmocka_unit_test(rows_one_by_one),
+        cmocka_unit_test(texts_of_evaluations),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);
 }
