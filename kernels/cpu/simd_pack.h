@@ -1,16 +1,9 @@
 /* Part of simd_body.h: matrices of a model file -> lines of PANEL output channels. */
 
-enum { PACK_AHEAD = 512 }; /* bytes of a row fetched ahead of use */
+enum { PACK_AHEAD = 256 }; /* bytes of a row fetched ahead of use */
 
-/* W elements of a row from element `at`, those beyond n 0. */
-INLINE vf row_v(const char *row, int64_t at, int64_t n, dtype type)
+INLINE vf v_from(const char *from, dtype type)
 {
-    const char *from = row + at * (int64_t)dtype_bytes(type);
-    uint32_t part[W] = {0};
-    if (n - at < W)
-        from = memcpy(part, from, (size_t)(n - at) * dtype_bytes(type));
-    else
-        _mm_prefetch(from + PACK_AHEAD, _MM_HINT_T0);
     switch (type) {
     case F16: return v_from_half(from);
     case BF16: return v_from_bfloat(from);
@@ -36,21 +29,38 @@ INLINE void transpose(vf v[W])
         v_collect_parts(v + i, u + i);
 }
 
+/* W elements of PANEL rows `stride` bytes apart -> W lines of PANEL values. */
+INLINE void lines_block(float *to, const char *from, int64_t stride, dtype type)
+{
+    for (int first = 0; first < PANEL; first += W) {
+        vf v[W];
+        UNROLL(16)
+        for (int j = 0; j < W; j++, from += stride) {
+            _mm_prefetch(from + PACK_AHEAD, _MM_HINT_T0);
+            v[j] = v_from(from, type);
+        }
+        transpose(v);
+        UNROLL(16)
+        for (int j = 0; j < W; j++)
+            v_store(to + j * PANEL + first, v[j]);
+    }
+}
+
 INLINE void lines_of(int64_t n, float *to, const char *from, int64_t stride, int rows, dtype type)
 {
-    int64_t row_bytes = stride * (int64_t)dtype_bytes(type);
-    for (int64_t i = 0; i < n; i += W)
-        for (int first = 0; first < PANEL; first += W) {
-            vf v[W];
-            UNROLL(16)
-            for (int j = 0; j < W; j++)
-                v[j] = first + j < rows ? row_v(from + (first + j) * row_bytes, i, n, type)
-                                        : v_set(0.0f);
-            transpose(v);
-            int count = n - i < W ? (int)(n - i) : W;
-            for (int j = 0; j < count; j++)
-                v_store(to + (i + j) * PANEL + first, v[j]);
-        }
+    const int64_t size = (int64_t)dtype_bytes(type);
+    int64_t i = 0;
+    for (; rows == PANEL && i + W <= n; i += W)
+        lines_block(to + i * PANEL, from + i * size, stride * size, type);
+    for (; i < n; i += W) { /* what is missing is 0 */
+        char whole[PANEL * W * sizeof(float)] = {0};
+        float line[W * PANEL];
+        size_t count = n - i < W ? (size_t)(n - i) : W;
+        for (int j = 0; j < rows; j++)
+            memcpy(whole + j * W * size, from + (j * stride + i) * size, count * (size_t)size);
+        lines_block(line, whole, W * size, type);
+        memcpy(to + i * PANEL, line, count * PANEL * sizeof *line);
+    }
 }
 
 /* The type is a constant inside of each call. */
