@@ -51,14 +51,34 @@ static tensor result_like(dev *d, const tensor *out, dtype type, tensor x)
     return result(d, out, type, x.dim[0], x.dim[1], x.dim[2], x.dim[3]);
 }
 
-void op_pack(dev *d, weight *w, arena *to, const void *source, dtype type, int stride)
+void op_reserve(dev *d, weight *w, arena *to, int stride)
 {
     assert(w->out > 0 && w->in > 0 && (w->k == 1 || w->k == 3));
-    assert(type == F32 || type == F16 || type == BF16);
-    assert(source || d->options.dry);
-    const pack_args a = {.w = w, .to = to, .source = source, .type = type, .stride = stride};
-    if (ready(d, 0))
-        d->kernels->pack(d, &a);
+    bool ok;
+    if (d->status != DEV_OK)
+        return;
+    d->kernels->reserve(d, &(reserve_args){.w = w, .stride = stride});
+    w->data = arena_take(to, w->bytes, &ok);
+    if (!ok)
+        dev_fail(d, DEV_NO_MEMORY, "%s: %zu bytes of weights on top of %zu do not fit into %zu",
+                 d->name, w->bytes, to->used, to->capacity);
+}
+
+void op_pack_all(dev *d, const pack_item *item, int n)
+{
+    if (!ready(d, 0) || d->options.dry)
+        return;
+    for (int i = 0; i < n; i++) {
+        assert(item[i].w.data && item[i].source);
+        assert(item[i].type == F32 || item[i].type == F16 || item[i].type == BF16);
+    }
+    d->kernels->pack(d, &(pack_args){.n = n, .item = item});
+}
+
+void op_pack(dev *d, weight *w, arena *to, const void *source, dtype type, int stride)
+{
+    op_reserve(d, w, to, stride);
+    op_pack_all(d, &(pack_item){.w = *w, .source = source, .type = type}, 1);
 }
 
 /* Output pixels along a side of `size` input pixels. */

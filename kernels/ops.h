@@ -28,6 +28,10 @@ typedef struct {
     double eps; /* 0 counts as 1e-5 */
 } group_norm_options;
 
+/* A weight with out, in and k set gets its memory; op_pack_all fills n of them; op_pack does both
+ * for one. */
+void op_reserve(dev *d, weight *w, arena *to, int stride);
+void op_pack_all(dev *d, const pack_item *item, int n);
 void op_pack(dev *d, weight *w, arena *to, const void *source, dtype type, int stride);
 tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o);
 tensor op_linear(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o); /* k is 1 */

@@ -16,6 +16,7 @@
 #include "kernels/dev.h"
 
 #define KERNELS(K)                                                                                 \
+    K(reserve, HAVE, NONE)                                                                         \
     K(pack, HAVE, NONE)                                                                            \
     K(conv2d, HAVE, NONE)                                                                          \
     K(group_norm, HAVE, NONE)                                                                      \
@@ -57,13 +58,24 @@ typedef struct {
     size_t bytes;
 } weight;
 
-/* pack: one matrix [out][in][k][k] of the file (F32, F16 or BF16, unaligned) -> weight. */
+/* reserve: the form of a weight: from out, in, k and winograd to layout and bytes. */
 typedef struct {
-    weight *w; /* out, in, k, winograd set by the caller; layout, data, bytes set here */
-    arena *to;
+    weight *w;
+    int stride; /* the stride it will be used with: Winograd needs 1 */
+} reserve_args;
+
+/* A weight that has its memory, and its matrix [out][in][k][k] in the file: F32, F16 or BF16,
+ * unaligned. */
+typedef struct {
+    weight w;
     const void *source;
     dtype type;
-    int stride; /* the stride it will be used with: Winograd needs 1 */
+} pack_item;
+
+/* pack: fills n weights at once: many are too small to be shared by threads. */
+typedef struct {
+    int n;
+    const pack_item *item;
 } pack_args;
 
 /* conv2d: out = act(conv(x ++ x2, w) + bias) + residual.

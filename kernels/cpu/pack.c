@@ -1,5 +1,6 @@
-/* pack, CPU: a matrix straight from the mapped file into the layout its convolution reads, one
- * panel of output channels a tile. No plain fp32 copy ever exists.
+/* pack, CPU: matrices straight from the mapped file into the layout their convolutions read, some
+ * panels of output channels a tile. No plain fp32 copy ever exists, and a page of memory is written
+ * soon after the system cleared it.
  *
  * Winograd filters are transformed in double: U = G g G^T, with the rows of G for the points of
  * simd.h. They take four times the memory of the 3x3 filters. */
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-enum { CHUNK = 16, TAPS = 9, WINOGRAD_LEAST = 32 };
+enum { CHUNK = 16, TAPS = 9, WINOGRAD_LEAST = 32, TILE_BYTES = 2 << 20 };
 
 typedef struct {
     double at[6][3];
@@ -35,24 +36,19 @@ typedef struct {
     filter_transform transform;
 } plan;
 
-static bool wants_winograd(const dev *d, const pack_args *a)
-{
-    bool allowed = a->w->winograd || a->w->in <= d->options.winograd_most;
-    return a->w->k == 3 && a->stride == 1 && allowed && a->w->in >= WINOGRAD_LEAST;
-}
-
 /* A panel of 3x3 filters, CHUNK input channels at a time: the file has a row of 9 taps a channel,
  * which a panel keeps apart. */
-static void pack_filters(const plan *p, const char *from, int64_t panel, int rows)
+static void pack_filters(const plan *p, const pack_item *item, const char *from, int64_t panel,
+                         int rows)
 {
-    const weight *w = p->a->w;
+    const weight *w = &item->w;
     float taps[CHUNK * TAPS][PANEL], *to = w->data;
     const int64_t width = w->in * PANEL, plane = panels_of(w->out) * width;
     for (int64_t i = 0; i < w->in; i += CHUNK) {
         int64_t channels = w->in - i < CHUNK ? w->in - i : CHUNK;
         p->simd->lines(channels * TAPS, taps[0],
-                       from + (size_t)(i * TAPS) * dtype_bytes(p->a->type), w->in * TAPS, rows,
-                       p->a->type);
+                       from + (size_t)(i * TAPS) * dtype_bytes(item->type), w->in * TAPS, rows,
+                       item->type);
         if (w->layout == LAYOUT_WINOGRAD)
             p->simd->winograd_filter(channels, to + panel * width + i * PANEL, plane, taps[0],
                                      p->transform.at);
@@ -64,34 +60,59 @@ static void pack_filters(const plan *p, const char *from, int64_t panel, int row
     }
 }
 
-static void pack_panel(void *arg, int64_t panel, int thread)
+static void pack_panel(const plan *p, const pack_item *item, int64_t panel)
+{
+    const weight *w = &item->w;
+    const int64_t values = w->in * w->k * w->k, first = panel * PANEL;
+    const char *from =
+        (const char *)item->source + (size_t)(first * values) * dtype_bytes(item->type);
+    int rows = w->out - first < PANEL ? (int)(w->out - first) : PANEL;
+    if (w->k == 1)
+        p->simd->lines(values, (float *)w->data + first * values, from, values, rows, item->type);
+    else
+        pack_filters(p, item, from, panel, rows);
+}
+
+/* Enough panels that threads seldom meet in one huge page, which each of them would clear. */
+static int64_t tiles_of(const weight *w)
+{
+    int64_t panels = panels_of(w->out), tiles = ceil_div((int64_t)w->bytes, TILE_BYTES);
+    return tiles < panels ? tiles : panels;
+}
+
+/* Tiles are counted through all the weights. */
+static void pack_tile(void *arg, int64_t tile, int thread)
 {
     (void)thread;
     const plan *p = arg;
-    const weight *w = p->a->w;
-    const int64_t values = w->in * w->k * w->k, first = panel * PANEL;
-    const char *from =
-        (const char *)p->a->source + (size_t)(first * values) * dtype_bytes(p->a->type);
-    int rows = w->out - first < PANEL ? (int)(w->out - first) : PANEL;
-    if (w->k == 1)
-        p->simd->lines(values, (float *)w->data + first * values, from, values, rows, p->a->type);
-    else
-        pack_filters(p, from, panel, rows);
+    const pack_item *item = p->a->item;
+    while (tile >= tiles_of(&item->w))
+        tile -= tiles_of(&item++->w);
+    const int64_t panels = panels_of(item->w.out), tiles = tiles_of(&item->w);
+    for (int64_t i = part_begin(panels, tiles, tile); i < part_begin(panels, tiles, tile + 1); i++)
+        pack_panel(p, item, i);
 }
 
 void cpu_pack(dev *d, const pack_args *a)
 {
+    plan p = {.simd = cpu_of(d)->simd, .a = a, .transform = filter_transform_make()};
+    int64_t tiles = 0;
+    for (int i = 0; i < a->n; i++)
+        tiles += tiles_of(&a->item[i].w);
+    cpu_run(d, tiles, pack_tile, &p);
+}
+
+static bool wants_winograd(const dev *d, const reserve_args *a)
+{
+    bool allowed = a->w->winograd || a->w->in <= d->options.winograd_most;
+    return a->w->k == 3 && a->stride == 1 && allowed && a->w->in >= WINOGRAD_LEAST;
+}
+
+void cpu_reserve(dev *d, const reserve_args *a)
+{
     weight *w = a->w;
-    bool winograd = wants_winograd(d, a), ok;
+    bool winograd = wants_winograd(d, a);
     int64_t lines = w->in * (winograd ? WINOGRAD_IN : w->k * w->k);
     w->layout = winograd ? LAYOUT_WINOGRAD : LAYOUT_PANELS;
     w->bytes = (size_t)(panels_of(w->out) * PANEL * lines) * sizeof(float);
-    w->data = arena_take(a->to, w->bytes, &ok);
-    if (!ok)
-        dev_fail(d, DEV_NO_MEMORY, "%s: %zu bytes of weights on top of %zu do not fit into %zu",
-                 d->name, w->bytes, a->to->used, a->to->capacity);
-    if (!w->data)
-        return;
-    plan p = {.simd = cpu_of(d)->simd, .a = a, .transform = filter_transform_make()};
-    cpu_run(d, panels_of(w->out), pack_panel, &p);
 }

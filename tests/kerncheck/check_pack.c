@@ -30,6 +30,46 @@ static void one_hot(tensor x)
         to[i] = i % size == size / x.dim[3] / 2 * x.dim[3] + i / size;
 }
 
+/* Every device says the same as its dry walk, and room for all the values. */
+static void call_reserve(dev *d, const trial *t, const tensor *at, const weight *unused,
+                         int64_t first)
+{
+    (void)unused;
+    (void)first;
+    const int *stride = t->own;
+    const tensor m = t->at[MATRIX].t;
+    const size_t least = tensor_bytes(floats(m.dim[0], m.dim[1], m.dim[2], m.dim[3]));
+    weight w = {.out = m.dim[0], .in = m.dim[1], .k = (int)m.dim[2]};
+    arena small, counted;
+    (void)at;
+    arena_init(&counted, 0, true);
+    op_reserve(d, &w, &counted, *stride);
+    if (w.bytes < least || counted.used < w.bytes)
+        trial_fail(t, "%s reserves %zu bytes of values in %zu", d->name, least, w.bytes);
+    if (d->options.dry)
+        return;
+    arena_init(&small, w.bytes - 1, false);
+    op_reserve(d, &w, &small, *stride);
+    if (d->status != DEV_NO_MEMORY)
+        trial_fail(t, "%s reserves %zu bytes in one less", d->name, w.bytes);
+    dev_clear(d);
+    arena_done(&small);
+}
+
+void check_reserve(session *s)
+{
+    int64_t size[2], most[2] = {257, 257};
+    draw_sizes(&s->random, 2, size, most, 4096);
+    int k = draw_bool(&s->random) ? 1 : 3, stride = k == 3 && draw_bool(&s->random) ? 2 : 1;
+    trial t = trial_new(s, 0, call_reserve);
+    t.own = &stride;
+    t.together = true;
+    trial_in(&t, MATRIX, SHARED, tensor_of(NULL, F16, size[0], size[1], k, k));
+    t.at[MATRIX].odd = true;
+    trial_shape(&t, "%lld->%lld k%d stride %d", (long long)size[1], (long long)size[0], k, stride);
+    trial_run(&t);
+}
+
 void check_pack(session *s)
 {
     static const int shapes[][3] = {{320, 320, 3}, {1280, 1280, 1}, {320, 4, 3},

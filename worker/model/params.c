@@ -11,6 +11,9 @@
 
 enum { NAME_BYTES = 256, SHAPE_BYTES = 96 };
 
+/* Packed at once at most; a load is stopped in between. */
+static const size_t WAITING_BYTES = (size_t)256 << 20;
+
 static bool failed(const params *p)
 {
     return p->e->code != ERR_OK;
@@ -126,6 +129,29 @@ static bool is_convolution(const checkpoint_tensor *t)
     return square && is_real(t->type) && t->dim[0] > 0 && t->dim[1] > 0;
 }
 
+void params_finish(params *p)
+{
+    if (p->waiting.count == 0 || failed(p))
+        return;
+    op_pack_all(p->d, p->waiting.item, p->waiting.count);
+    check_device(p, p->waiting.source[0]->name);
+    for (int i = 0; i < p->waiting.count; i++)
+        checkpoint_release(p->file, p->waiting.source[i]);
+    p->waiting.count = 0;
+    p->waiting.bytes = 0;
+}
+
+static void pack_later(params *p, const weight *w, const checkpoint_tensor *t)
+{
+    if (p->d->options.dry || failed(p))
+        return;
+    p->waiting.item[p->waiting.count] = (pack_item){*w, t->data, t->type};
+    p->waiting.source[p->waiting.count++] = t;
+    p->waiting.bytes += w->bytes;
+    if (p->waiting.count == PARAMS_WAITING || p->waiting.bytes > WAITING_BYTES)
+        params_finish(p);
+}
+
 static conv load_conv(params *p, int stride, const char *prefix)
 {
     conv c = {.stride = stride};
@@ -140,9 +166,9 @@ static conv load_conv(params *p, int stride, const char *prefix)
                    .in = t->dim[1],
                    .k = t->dims == 4 ? (int)t->dim[2] : 1,
                    .winograd = p->winograd};
-    op_pack(p->d, &c.w, p->to, t->data, t->type, stride);
+    op_reserve(p->d, &c.w, p->to, stride);
     check_device(p, t->name);
-    checkpoint_release(p->file, t);
+    pack_later(p, &c.w, t);
 
     const checkpoint_tensor *bias = failed(p) ? NULL : find(p, prefix, ".bias", false);
     if (bias)

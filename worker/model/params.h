@@ -6,12 +6,22 @@
 #include "kernels/ops.h"
 #include "worker/model/config.h"
 
+enum { PARAMS_WAITING = 64 };
+
 typedef struct {
     dev *d;
     const checkpoint *file;
     arena *to;     /* all weights of the model */
     err *e;        /* first problem; later calls do nothing */
     bool winograd; /* 3x3 convolutions may take four times the memory (weight.winograd) */
+
+    /* Matrices that have their memory and wait to be packed together. */
+    struct {
+        int count;
+        size_t bytes;
+        pack_item item[PARAMS_WAITING];
+        const checkpoint_tensor *source[PARAMS_WAITING];
+    } waiting;
 } params;
 
 /* "<prefix>.weight" and "<prefix>.bias" of a convolution or linear layer. */
@@ -35,5 +45,8 @@ tensor params_vector(params *p, const char *format, ...) __attribute__((format(p
 /* A vector or table as it is: F32 for vectors, the file's own type for tables (see op_embed). */
 tensor params_table(params *p, bool as_f32, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Packs what still waits; weights are not to be used before. */
+void params_finish(params *p);
 
 #endif

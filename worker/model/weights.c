@@ -14,6 +14,7 @@ static int walk(const loading *l, arena *to, dev *d, err *e)
 {
     params p = {.d = d, .file = l->file, .to = to, .e = e};
     l->take(l->network, &p);
+    params_finish(&p);
     if (e->code != ERR_OK)
         l->forget(l->network);
     return e->code;
