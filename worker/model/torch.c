@@ -265,14 +265,21 @@ static const archive_entry *find_pickle(const reader *r, const archive *a)
 {
     static const char tail[] = "/data.pkl";
     const size_t length = sizeof tail - 1;
+    const archive_entry *found = NULL;
+    int count = 0;
     for (size_t i = 0; i < a->count; i++) {
         const archive_entry *e = &a->entry[i];
         if (e->length > length && memcmp(e->name + e->length - length, tail, length) == 0 &&
-            !memchr(e->name, '/', e->length - length))
-            return e;
+            !memchr(e->name, '/', e->length - length)) {
+            found = e;
+            count++;
+        }
     }
-    problems_add(r->p, ERR_INVALID, "%sa zip archive without FOLDER/data.pkl: not of torch.save",
-                 r->label);
+    if (count == 1)
+        return found;
+    problems_add(r->p, ERR_INVALID,
+                 "%sa zip archive with %d pickles FOLDER/data.pkl, expected the one of torch.save",
+                 r->label, count);
     return NULL;
 }
 
