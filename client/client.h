@@ -203,6 +203,9 @@ OVERPAINT_API int64_t overpaint_picture_seed(overpaint *o, const overpaint_id *i
 OVERPAINT_API int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index,
                                  const char *path);
 
+/* What the user should know of a finished job though nothing went wrong; NULL: nothing. */
+OVERPAINT_API const char *overpaint_result_note(overpaint *o, const overpaint_id *id);
+
 /* The result without pictures as a JSON text (keys: README.md), until the next call that returns a
  * JSON text; NULL with an error. */
 OVERPAINT_API const char *overpaint_result_json(overpaint *o, const overpaint_id *id);

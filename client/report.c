@@ -187,6 +187,7 @@ char *report_result(const Overpaint__Result *r, err *e)
     json_object_set_new(o, "state", text(state_name(r->state)));
     json_object_set_new(o, "device_class", text(r->device_class));
     json_object_set_new(o, "class_changed", json_boolean(r->class_changed));
+    json_object_set_new(o, "note", text(r->note));
     json_object_set_new(o, "attempts", whole(r->attempts));
     json_object_set_new(o, "queue_ms", whole(r->queue_ms));
     json_object_set_new(o, "run_ms", whole(r->run_ms));

@@ -83,6 +83,13 @@ int overpaint_save(overpaint *o, const overpaint_id *id, unsigned index, const c
     return bytes ? file_write(path, bytes, size, &o->error) : overpaint_error_code(o);
 }
 
+const char *overpaint_result_note(overpaint *o, const overpaint_id *id)
+{
+    job_entry *j = finished(o, id, -1);
+    const char *note = j ? j->result->header->result->note : NULL;
+    return note && *note ? note : NULL;
+}
+
 const char *overpaint_result_json(overpaint *o, const overpaint_id *id)
 {
     job_entry *j = finished(o, id, -1);

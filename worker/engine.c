@@ -66,7 +66,7 @@ void engine_idle(engine *en)
     s->memory_bytes = (uint64_t)residents_bytes(&en->held);
     s->models = 0;
     for (const resident *r = en->held.first; r && s->models < ENGINE_MODELS_MAX; r = r->next)
-        snprintf(s->model[s->models++], sizeof *s->model, "%s", r->model->name);
+        snprintf(s->model[s->models++], sizeof *s->model, "%s", resident_name(r));
     pthread_mutex_unlock(&en->lock);
 }
 
@@ -132,6 +132,7 @@ static void *engine_main(void *arg)
         en->progress |= engine_begin(en);
         en->progress |= engine_step(en);
         en->progress |= engine_decode(en);
+        en->progress |= engine_enlarge(en);
     }
     cancel_all(en);
     residents_done(&en->held);

@@ -51,11 +51,12 @@ static void begin_picture(engine *en, run *r, int scene)
     err e = {0};
     scene_result untouched = {0};
     const int number = r->scene[scene].begun;
-    int rc = run_untouched(r, scene) ? run_copy(r, scene, &untouched.picture, &e)
-                                     : run_begin(&en->held, r, scene, en->turn, &e);
+    int rc = run_enlarges(r, scene)     ? run_enlarge_begin(r, scene, en->turn, &e)
+             : !run_untouched(r, scene) ? run_begin(&en->held, r, scene, en->turn, &e)
+                                        : run_copy(r, scene, &untouched.picture, &e);
     if (rc)
         engine_end(en, r, &e);
-    else if (untouched.picture.px)
+    else if (!run_enlarges(r, scene) && run_untouched(r, scene))
         engine_hand_out(en, r, scene, number, &untouched);
 }
 

@@ -92,10 +92,19 @@ void engine_ask(engine *en, run *r);
 /* Asks for what all runs will need soon, and lets runs begin their pictures while there is room. */
 bool engine_begin(engine *en);
 
+/* --- engine_enlarge.c ---------------------------------------------------------------------------
+ */
+
+/* Enlarges one tile, if there is one. */
+bool engine_enlarge(engine *en);
+
 /* --- engine_step.c ------------------------------------------------------------------------------
  */
 
 /* Evaluates one batch, if a sequence is on its way, and says how far its runs are. */
 bool engine_step(engine *en);
+
+/* Says how far the runs are that got further. */
+void engine_report(engine *en);
 
 #endif

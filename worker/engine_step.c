@@ -123,7 +123,7 @@ static bool preview_of(engine *en, run *r, image *out)
     return false;
 }
 
-static void report_progress(engine *en)
+void engine_report(engine *en)
 {
     const engine_events *events = &en->options.events;
     for (run *r = en->runs; r; r = r->next) {
@@ -144,6 +144,6 @@ bool engine_step(engine *en)
     if (!batch_pick(&b, &en->held, en->runs, ++en->turn))
         return false;
     run_batch(en, &b);
-    report_progress(en);
+    engine_report(en);
     return true;
 }

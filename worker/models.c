@@ -67,6 +67,11 @@ void models_free(models **at)
     *at = NULL;
 }
 
+const char *models_folder(const models *m)
+{
+    return m->folder;
+}
+
 /* ---------------------------------------------------------------- names */
 
 static bool is_model_folder(const char *path)

@@ -31,6 +31,8 @@ void models_free(models **m);
  * are. */
 int models_find(models *m, const char *name, model_file *file, err *e);
 
+const char *models_folder(const models *m); /* "": none */
+
 /* All names, sorted; returns their number. */
 int models_list(models *m, char (*names)[256], int most);
 

@@ -65,6 +65,7 @@ reply *reply_new(work *w, const char *device_class)
     r->again = w->again;
     r->run_ms = (uint32_t)(clock_ms() - w->started_ms);
     snprintf(r->device_class, sizeof r->device_class, "%s", device_class);
+    snprintf(r->note, sizeof r->note, "%s", w->task.note);
     if (!r->error.code)
         take_pictures(r, w);
     return r;
@@ -135,6 +136,7 @@ static int send_done(reply *r, void *socket, err *e)
     result.info = p.info;
     result.device_class = r->device_class;
     result.run_ms = r->run_ms;
+    result.note = r->note[0] ? r->note : NULL;
     done.has_lease = 1;
     done.lease = r->lease;
     done.result = &result;

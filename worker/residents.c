@@ -35,6 +35,7 @@ static void resident_free(residents *all, resident *r)
         text_free(all, c);
     }
     model_free(&r->model);
+    upscaler_free(&r->enlarger);
     free(r);
 }
 
@@ -47,12 +48,23 @@ void residents_done(residents *all)
     }
 }
 
+static size_t weights_of(const resident *r)
+{
+    return r->model ? r->model->weights.used : r->enlarger->weights.used;
+}
+
+const char *resident_name(const resident *r)
+{
+    const char *slash = strrchr(r->file.path, '/');
+    return r->model ? r->model->name : slash ? slash + 1 : r->file.path;
+}
+
 /* Tensors and weights. */
 static int64_t bytes_held(const residents *all)
 {
     int64_t bytes = (int64_t)all->d->kept;
     for (const resident *r = all->first; r; r = r->next)
-        bytes += (int64_t)r->model->weights.used;
+        bytes += (int64_t)weights_of(r);
     return bytes;
 }
 
@@ -106,7 +118,7 @@ static bool drop_model(residents *all, const resident *except)
     resident *r = *oldest;
     *oldest = r->next;
     log_event(LOG_INFO, "engine", "model_dropped", "device=%s model=%s", all->d->name,
-              r->model->name);
+              resident_name(r));
     resident_free(all, r);
     return true;
 }
@@ -125,7 +137,7 @@ static int64_t bytes_unused(const residents *all, const resident *own)
     int64_t bytes = 0;
     for (const resident *r = all->first; r; r = r->next) {
         if (!r->users && r != own)
-            bytes += (int64_t)r->model->weights.used;
+            bytes += (int64_t)weights_of(r);
         for (const conditioning *c = r->texts; c; c = c->next)
             if (!c->users)
                 bytes += (int64_t)tensor_bytes(c->context);
@@ -148,7 +160,7 @@ static int make_room(residents *all, const demand *want, err *e)
             ;
         return 0;
     }
-    const size_t weights = want->own ? want->own->model->weights.used : 0;
+    const size_t weights = want->own ? weights_of(want->own) : 0;
     const int64_t needed = (int64_t)(weights + want->keep + want->scratch);
     const bool never = needed > all->budget;
     return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
@@ -211,13 +223,16 @@ static resident *load(residents *all, const model_file *file, err *e)
     return r;
 }
 
-resident *residents_get(residents *all, const model_file *file, err *e)
+static resident *find(residents *all, const model_file *file)
 {
     resident *r = all->first;
     while (r && !models_same(&r->file, file))
         r = r->next;
-    if (!r)
-        r = load(all, file, e);
+    return r;
+}
+
+static resident *used(residents *all, resident *r)
+{
     if (r) {
         r->users++;
         r->used_at = ++all->clock;
@@ -225,11 +240,70 @@ resident *residents_get(residents *all, const model_file *file, err *e)
     return r;
 }
 
+resident *residents_get(residents *all, const model_file *file, err *e)
+{
+    resident *r = find(all, file);
+    return used(all, r ? r : load(all, file, e));
+}
+
 void residents_put(residents *all, resident *r)
 {
     assert(r->users > 0);
     r->users--;
     r->used_at = ++all->clock;
+}
+
+/* ---------------------------------------------------------------- upscalers */
+
+model_cost residents_enlarge_cost(residents *all, const resident *r, int width, int height)
+{
+    return upscaler_measure(all->dry, r->enlarger, width, height);
+}
+
+/* The walk on the dry device says what the weights and a tile take, before anything is loaded. */
+static int make_room_for_enlarger(residents *all, const char *path, int width, int height, err *e)
+{
+    char what[1100];
+    upscaler *dry = upscaler_load(all->dry, path, e);
+    if (!dry)
+        return e->code;
+    snprintf(what, sizeof what, "upscaler %s", path);
+    int rc = make_room(all,
+                       &(demand){.keep = dry->weights.peak,
+                                 .scratch = upscaler_measure(all->dry, dry, width, height).scratch,
+                                 .what = what},
+                       e);
+    upscaler_free(&dry);
+    return rc;
+}
+
+static resident *load_enlarger(residents *all, const model_file *file, int width, int height,
+                               err *e)
+{
+    if (make_room_for_enlarger(all, file->path, width, height, e))
+        return NULL;
+    resident *r = calloc(1, sizeof *r);
+    if (!r) {
+        err_set(e, ERR_NO_MEMORY, "no memory to load %s", file->path);
+        return NULL;
+    }
+    r->enlarger = upscaler_load(all->d, file->path, e);
+    if (!r->enlarger) {
+        if (all->d->status != DEV_OK)
+            residents_error(all, "loading the upscaler", e);
+        free(r);
+        return NULL;
+    }
+    r->file = *file;
+    r->next = all->first;
+    all->first = r;
+    return r;
+}
+
+resident *residents_enlarger(residents *all, const model_file *file, int width, int height, err *e)
+{
+    resident *r = find(all, file);
+    return used(all, r ? r : load_enlarger(all, file, width, height, e));
 }
 
 /* ---------------------------------------------------------------- costs */

@@ -6,6 +6,7 @@
 
 #include "worker/model/plan.h"
 #include "worker/model/tokenizer.h"
+#include "worker/model/upscaler.h"
 #include "worker/models.h"
 
 /* A prompt as the UNet takes it. */
@@ -32,9 +33,11 @@ typedef struct {
 
 enum { RESIDENT_COSTS = 64 };
 
+/* A loaded file: the networks that sample, or one that enlarges. */
 typedef struct resident {
     struct resident *next;
-    model *model;
+    model *model;       /* one of */
+    upscaler *enlarger; /* the two */
     model_file file;
     int users; /* jobs that run with it */
     uint64_t used_at;
@@ -66,6 +69,16 @@ int residents_error(residents *all, const char *what, err *e);
  * models in use are given back; ERR_NO_MEMORY: it never fits the budget. */
 resident *residents_get(residents *all, const model_file *file, err *e);
 void residents_put(residents *all, resident *r);
+
+/* The same for an upscaler's file, of which tiles of at most width x height pixels will be
+ * enlarged.
+ */
+resident *residents_enlarger(residents *all, const model_file *file, int width, int height, err *e);
+
+/* What enlarging a tile of this size takes. */
+model_cost residents_enlarge_cost(residents *all, const resident *r, int width, int height);
+
+const char *resident_name(const resident *r);
 
 /* Costs of calls of this shape, cached. */
 model_costs residents_cost(residents *all, resident *r, call_shape shape);

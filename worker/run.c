@@ -51,21 +51,27 @@ static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
     return residents_fit(all, r->resident, call, 2 * run_picture_bytes(r, call) + r->owed_bytes, e);
 }
 
-static int check_scenes(residents *all, run *r, err *e)
+/* What needs the model: sizes, and memory for each of them. */
+static int check_fit(residents *all, run *r, err *e)
 {
     const task *t = &r->work->task;
     int rc = task_fit(t, &r->work->job, &r->resident->model->config, e);
     for (int i = 0; i < t->guidances.texts; i++)
         r->owed_bytes += text_bytes(r, &t->guidances.text[i]);
-    for (int i = 0; i < t->scenes && !rc; i++) {
-        const scene_plan *plan = &t->scene[i];
-        r->scene[i].before = r->to_hand_out;
-        r->to_hand_out += plan->pictures;
-        count_steps(r, plan);
-        if (plan->steps)
-            rc = check_memory(all, r, plan, e);
-    }
+    for (int i = 0; i < t->scenes && !rc; i++)
+        if (t->scene[i].steps)
+            rc = check_memory(all, r, &t->scene[i], e);
     return rc;
+}
+
+static void count_scenes(run *r)
+{
+    const task *t = &r->work->task;
+    for (int i = 0; i < t->scenes; i++) {
+        r->scene[i].before = r->to_hand_out;
+        r->to_hand_out += t->scene[i].pictures;
+        count_steps(r, &t->scene[i]);
+    }
 }
 
 static int make_scenes(run *r, err *e)
@@ -102,10 +108,14 @@ run *run_new(residents *all, models *names, work *w, err *e)
     r->work = w;
     r->began = clock_seconds();
     int rc = make_scenes(r, e);
-    if (!rc && w->task.scenes)
+    if (!rc)
+        count_scenes(r);
+    if (!rc && w->task.samples)
         rc = find_model(all, r, names, e);
-    if (!rc && w->task.scenes)
-        rc = check_scenes(all, r, e);
+    if (!rc && w->task.samples)
+        rc = check_fit(all, r, e);
+    if (!rc)
+        rc = run_find_networks(all, r, models_folder(names), e);
     if (rc)
         run_free(all, &r);
     return r;
@@ -127,6 +137,9 @@ void run_free(residents *all, run **at)
         run_scene_done(all, &r->scene[i]);
     if (r->resident)
         residents_put(all, r->resident);
+    for (int i = 0; i < r->networks; i++)
+        residents_put(all, r->network[i].resident);
+    scene_result_done(&r->enlarging.made);
     free(r->scene);
     free(r->text);
     free(r);
@@ -165,9 +178,9 @@ bool run_complete(const run *r)
 
 void run_progress(const run *r, work_progress *p)
 {
-    *p = (work_progress){.evaluations = r->evaluations,
+    *p = (work_progress){.evaluations = r->evaluations + r->tiles,
                          .steps = r->steps,
-                         .evaluations_done = r->evaluations_over,
+                         .evaluations_done = r->evaluations_over + r->tiles_done,
                          .steps_done = r->steps_over,
                          .eta_seconds = -1};
     for (const seq *s = r->first; s; s = s->next) {

@@ -6,6 +6,7 @@
 #include "worker/models.h"
 #include "worker/residents.h"
 #include "worker/seq.h"
+#include "worker/upscalers.h"
 #include "worker/work.h"
 
 typedef enum {
@@ -23,6 +24,22 @@ typedef struct {
     int begun, out, taken;      /* pictures: started, given to the crew, taken by the task */
 } run_scene;
 
+/* An upscaler of the job, by the name its scenes have. */
+typedef struct {
+    const char *name;
+    resident *resident;
+} run_network;
+
+enum { RUN_NETWORKS = 3 };
+
+/* The scene that is being enlarged, tile by tile. */
+typedef struct {
+    bool active;
+    int scene, next; /* tile */
+    uint64_t turn;   /* batch after which it was served last */
+    scene_result made;
+} run_enlarging;
+
 typedef struct run {
     struct run *next;
     work *work;
@@ -36,7 +53,11 @@ typedef struct run {
     int opened;          /* scenes before this one have begun all their pictures */
     call_shape call;     /* of one row of the scene that takes most: a batch grows when more fits */
     model_costs costs;   /* of such a call; its scratch is promised to the run */
-    seq *first;          /* sequences on their way, or waiting to be decoded */
+    run_network network[RUN_NETWORKS];
+    int networks;
+    run_enlarging enlarging;
+    int tiles, tiles_done; /* of the scenes that began to be enlarged */
+    seq *first;            /* sequences on their way, or waiting to be decoded */
     int sequences;
     int to_hand_out; /* pictures of all scenes that were not given to the crew yet */
     int evaluations, evaluations_over; /* of all pictures; of those handed out */
@@ -90,7 +111,24 @@ int run_picture(const run *r, const seq *s);
 /* Decodes an ended sequence into a picture and frees the sequence. */
 int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e);
 
-/* A picture of a scene that is not sampled: the init picture. */
+/* --- run_enlarge.c --------------------------------------------------------------------------- */
+
+/* Finds and loads the upscalers that the job's scenes name; `folder`: the models'. */
+int run_find_networks(residents *all, run *r, const char *folder, err *e);
+
+/* The scene is for an upscaler, and there is something to enlarge. */
+bool run_enlarges(const run *r, int scene);
+
+/* Begins to enlarge a scene; one tile of it, which is `flops` of work; true: that was the last, and
+ * this is the result. */
+int run_enlarge_begin(run *r, int scene, uint64_t turn, err *e);
+double run_enlarge_flops(residents *all, const run *r);
+int run_enlarge(residents *all, run *r, err *e);
+bool run_enlarged(run *r, scene_result *out);
+
+/* --- pictures that are not sampled ----------------------------------------------------------- */
+
+/* A picture of a scene that is not sampled: the init picture, or none. */
 bool run_untouched(const run *r, int scene);
 int run_copy(run *r, int scene, image *out, err *e);
 

@@ -58,7 +58,8 @@ void run_scene_done(residents *all, run_scene *s)
 int run_beginnable(const run *r)
 {
     for (int i = r->opened; run_has_texts(r) && i < r->asked; i++)
-        if (r->scene[i].state == RUN_SCENE_READY && r->scene[i].begun < plan_of(r, i)->pictures)
+        if (r->scene[i].state == RUN_SCENE_READY && r->scene[i].begun < plan_of(r, i)->pictures &&
+            !(run_enlarges(r, i) && r->enlarging.active))
             return i;
     return -1;
 }
@@ -163,7 +164,7 @@ int run_copy(run *r, int scene, image *out, err *e)
 {
     run_scene *from = &r->scene[scene];
     const image *init = &from->input.init;
-    int rc = image_copy(out, init, e);
+    int rc = init->px ? image_copy(out, init, e) : 0;
     if (!rc)
         from->begun++;
     return rc;

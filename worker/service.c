@@ -169,6 +169,9 @@ static int still_wanted(const work *w, err *e)
 static int model_hash(service *s, work *w, char hash[65], err *e)
 {
     err why = {0};
+    hash[0] = 0;
+    if (!w->task.samples)
+        return 0;
     int rc = models_hash(s->models, &w->file, &w->cancelled, hash, &why);
     if (rc == ERR_CANCELLED)
         return err_set(e, rc, "%s", why.text);

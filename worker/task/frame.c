@@ -3,6 +3,7 @@
 
 #include "worker/image/compose.h"
 #include "worker/image/mask.h"
+#include "worker/image/match.h"
 
 /* ---------------------------------------------------------------- masks */
 
@@ -112,7 +113,7 @@ int frame_finish(const frame *f, scene_result *sampled, image *out, image *mask,
 {
     image *picture = &sampled->picture;
     const image *overlay = &f->overlay;
-    int rc = 0;
+    int rc = f->colours.px ? image_match_colours(picture, &f->colours, e) : 0;
     if (rc)
         return rc;
     if (!f->original.px) {

@@ -16,6 +16,8 @@ static const task_row *const rows[TASK_COUNT] = {
     [TASK_IMG2IMG] = &task_img2img,
     [TASK_INPAINT] = &task_inpaint,
     [TASK_LOOPBACK] = &task_loopback,
+    [TASK_UPSCALE] = &task_upscale,
+    [TASK_SD_UPSCALE] = &task_sd_upscale,
 };
 
 /* ---------------------------------------------------------------- preparing */
@@ -92,6 +94,7 @@ int task_prepare(task *t, const job *j, const tokenizer *words, err *e)
     if (!row)
         return err_set(e, ERR_INVALID, "task %s is not supported yet", task_name(j->task));
     t->from_picture = row->from_picture;
+    t->samples = row->prompts;
     int rc = row->plan ? row->plan(t, j, e) : 0;
     if (!rc && row->prompts)
         rc = plan_sampling(t, j, words, e);
@@ -162,6 +165,9 @@ void scene_result_done(scene_result *r)
 {
     image_done(&r->picture);
     free(r->change);
+    for (int i = 0; r->tile && i < tile_count(&r->grid); i++)
+        image_done(&r->tile[i]);
+    free(r->tile);
     *r = (scene_result){0};
 }
 
@@ -210,7 +216,8 @@ int task_infotext(char **out, const task *t, const job *j, int scene, int number
                   const char *hash, err *e)
 {
     infotext text = {.prompt = j->prompt, .negative_prompt = j->negative_prompt};
-    int rc = task_add_settings(&text, t, j, &t->scene[scene], number, model, hash, e);
+    int rc =
+        t->samples ? task_add_settings(&text, t, j, &t->scene[scene], number, model, hash, e) : 0;
     if (!rc && rows[j->task]->settings)
         rc = rows[j->task]->settings(&text, t, j, scene, e);
     rc = rc ? rc : infotext_add(&text, "Version", "overpaint " OVERPAINT_VERSION, e);

@@ -18,17 +18,19 @@
 #include <stdatomic.h>
 
 #include "proto/job.h"
-#include "worker/image/image.h"
+#include "worker/image/tiles.h"
 #include "worker/model/config.h"
 #include "worker/task/guidance.h"
 
 enum { TASK_SCENES_MAX = 16384 };
 
-/* Known before anything is made. */
+/* Known before anything is made. A scene that is enlarged instead of sampled gives one picture, in
+ * tiles; only `upscaler`, `pictures` (1) and `after` count then. */
 typedef struct {
-    int width, height; /* of its pictures */
-    double strength;   /* of the denoising */
-    int steps, t_enc;  /* see job_steps; steps 0: its pictures are the init picture, untouched */
+    const char *upscaler; /* the job's name of the network that enlarges it; NULL: it is sampled */
+    int width, height;    /* of its pictures */
+    double strength;      /* of the denoising */
+    int steps, t_enc;     /* see job_steps; steps 0: its pictures are the init picture, untouched */
     int pictures;
     int64_t seed; /* of its first picture, the next has one more */
     int after;    /* an earlier scene; -1: none */
@@ -39,7 +41,8 @@ typedef struct {
 
 /* Made when it is needed. All pictures are of the scene's size. */
 typedef struct {
-    image init;             /* RGB; none: the pictures begin as noise alone */
+    image init;             /* RGB; none: the pictures begin as noise alone, or there is nothing
+                               to enlarge after all, and the result is empty */
     image mask;             /* grey, 255 = repaint; none: everything */
     image latent_mask;      /* what the sampler repaints where that is not `mask` */
     masked_content content; /* under the mask */
@@ -53,6 +56,10 @@ typedef struct {
     float *change; /* soft inpainting: how far each latent cell is from the init picture's,
                       [latent_h][latent_w], owned; else NULL */
     int latent_w, latent_h;
+    image
+        *tile; /* enlarged: the tiles of `grid` with `scale` times their sides, owned; no picture */
+    tile_grid grid;
+    int scale;
 } scene_result;
 
 void scene_result_done(scene_result *r);
@@ -69,6 +76,7 @@ typedef struct task {
     scene_plan *scene; /* owned */
     int scenes;
     bool from_picture; /* sampling starts from init pictures */
+    bool samples;      /* it needs a model */
     guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;

@@ -7,7 +7,7 @@
 #include "worker/task/task.h"
 
 typedef struct {
-    bool prompts;      /* texts are encoded */
+    bool prompts;      /* texts are encoded: it samples */
     bool from_picture; /* see task.from_picture */
     /* Reads the inputs into t->own and lists the scenes and the number of results. */
     int (*plan)(task *t, const job *j, err *e);
@@ -23,7 +23,8 @@ typedef struct {
     void (*done)(void *own); /* frees t->own, which may be NULL */
 } task_row;
 
-extern const task_row task_txt2img, task_img2img, task_inpaint, task_loopback;
+extern const task_row task_txt2img, task_img2img, task_inpaint, task_loopback, task_upscale,
+    task_sd_upscale;
 
 /* --- task.c ---------------------------------------------------------------------------------- */
 

@@ -1,0 +1,43 @@
+/* enlarge: one picture through one upscaler, as the web UI calls it: up to three passes of its
+ * network until the wanted size is reached, then Lanczos to exactly that size. Each pass is a scene
+ * of the task; what needs no network is done at the end, on the crew. */
+#ifndef WORKER_TASK_ENLARGE_H
+#define WORKER_TASK_ENLARGE_H
+
+#include "worker/task/task_row.h"
+
+typedef struct {
+    const char *upscaler; /* the job's name of it */
+    image picture;        /* RGB: what it is now */
+    int width, height;    /* wanted: multiples of 8 */
+    int pass;             /* scenes that were made */
+    double factor;
+    bool settled; /* the network makes nothing larger: no further pass */
+} enlarge;
+
+/* "None", "Lanczos" and "Nearest" need no network. */
+bool enlarge_is_none(const char *upscaler);
+bool enlarge_is_network(const char *upscaler);
+
+/* Scenes that enlarging takes, listed one after the other from `first` on; the first comes after
+ * scene `after` (-1: none). */
+int enlarge_scenes(const char *upscaler);
+void enlarge_plan(task *t, int first, const char *upscaler, int after);
+
+/* Size of a picture of w x h enlarged by `factor`: trunc(side * factor) / 8 * 8, at least 8. */
+void enlarge_size(int w, int h, double factor, int *width, int *height);
+
+/* Begins with a picture, which is taken over. ERR_TOO_LARGE above UPSCALE_SIDE_MAX. */
+int enlarge_begin(enlarge *g, const char *upscaler, image *picture, double factor, err *e);
+void enlarge_done(enlarge *g);
+
+/* The next scene's input: the picture as it is, or nothing when it is large enough. */
+int enlarge_scene(enlarge *g, scene_input *out, err *e);
+
+/* The scene's result. */
+int enlarge_take(enlarge *g, scene_result *enlarged, err *e);
+
+/* After the last scene: the picture at its size (given up); None: unchanged. */
+int enlarge_finish(enlarge *g, image *out, err *e);
+
+#endif
