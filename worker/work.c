@@ -13,7 +13,7 @@ void work_free(work **at)
     work *w = *at;
     if (!w)
         return;
-    task_done(&w->task, w->job.task);
+    task_done(&w->task);
     job_done(&w->job);
     wire_message_done(&w->message);
     free(w);

@@ -128,7 +128,7 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
         [LOOP_LINEAR] = "Linear", [LOOP_AGGRESSIVE] = "Aggressive", [LOOP_LAZY] = "Lazy"};
     const own *o = t->own;
     (void)scene;
-    int rc = o->mask.px ? masked_settings(text, j, e) : 0;
+    int rc = o->mask.px ? masked_settings(text, &j->inpaint, e) : 0;
     rc = rc ? rc
             : infotext_add_number(text, "Final denoising strength", j->loopback.final_strength, e);
     return rc ? rc : infotext_add(text, "Denoising curve", curves[j->loopback.curve], e);

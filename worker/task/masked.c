@@ -174,12 +174,11 @@ static int soft_settings(infotext *text, const soft_inpainting *s, err *e)
     return rc;
 }
 
-int masked_settings(infotext *text, const job *j, err *e)
+int masked_settings(infotext *text, const inpaint_options *o, err *e)
 {
     static const char *const contents[] = {[CONTENT_FILL] = "fill",
                                            [CONTENT_LATENT_NOISE] = "latent noise",
                                            [CONTENT_LATENT_NOTHING] = "latent nothing"};
-    const inpaint_options *o = &j->inpaint;
     int rc = 0;
     if (o->invert)
         rc = infotext_add(text, "Mask mode", "Inpaint not masked", e);

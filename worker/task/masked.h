@@ -13,7 +13,7 @@
 int masked_read(image *picture, image *mask, task *t, const job *j, err *e);
 
 /* The web UI's keys of a job with a mask. */
-int masked_settings(infotext *text, const job *j, err *e);
+int masked_settings(infotext *text, const inpaint_options *o, err *e);
 
 /* Results for each picture: itself, and the mask and the composite that the job wants. */
 int masked_results(const job *j);

@@ -97,7 +97,7 @@ static int take_inpaint(task *t, const job *j, int scene, int number, scene_resu
 static int settings_inpaint(infotext *text, const task *t, const job *j, int scene, err *e)
 {
     (void)t, (void)scene;
-    return masked_settings(text, j, e);
+    return masked_settings(text, &j->inpaint, e);
 }
 
 static void done(void *at)

@@ -20,6 +20,13 @@ static const task_row *const rows[TASK_COUNT] = {
     [TASK_SD_UPSCALE] = &task_sd_upscale,
 };
 
+static const task_row *row_of(const job *j)
+{
+    if (j->task == TASK_OUTPAINT)
+        return j->outpaint.method == OUTPAINT_MK2 ? &task_mk2 : &task_poor_mans;
+    return rows[j->task];
+}
+
 /* ---------------------------------------------------------------- preparing */
 
 int task_add_scenes(task *t, int count, err *e)
@@ -89,27 +96,27 @@ static int make_results(task *t, err *e)
 
 int task_prepare(task *t, const job *j, const tokenizer *words, err *e)
 {
-    const task_row *row = rows[j->task];
+    const task_row *row = row_of(j);
     *t = (task){0};
     if (!row)
         return err_set(e, ERR_INVALID, "task %s is not supported yet", task_name(j->task));
     t->from_picture = row->from_picture;
     t->samples = row->prompts;
+    t->done_own = row->done;
     int rc = row->plan ? row->plan(t, j, e) : 0;
     if (!rc && row->prompts)
         rc = plan_sampling(t, j, words, e);
     if (!rc)
         rc = make_results(t, e);
     if (rc)
-        task_done(t, j->task);
+        task_done(t);
     return rc;
 }
 
-void task_done(task *t, task_kind kind)
+void task_done(task *t)
 {
-    const task_row *row = kind < TASK_COUNT ? rows[kind] : NULL;
-    if (row && row->done)
-        row->done(t->own);
+    if (t->done_own)
+        t->done_own(t->own);
     for (int i = 0; t->result && i < t->results; i++)
         task_picture_done(&t->result[i]);
     free(t->result);
@@ -147,7 +154,7 @@ int task_fit(const task *t, const job *j, const model_config *c, err *e)
 int task_scene(task *t, const job *j, int index, scene_input *out, err *e)
 {
     *out = (scene_input){0};
-    int rc = rows[j->task]->scene ? rows[j->task]->scene(t, j, index, out, e) : 0;
+    int rc = row_of(j)->scene ? row_of(j)->scene(t, j, index, out, e) : 0;
     if (rc)
         scene_input_done(out);
     return rc;
@@ -189,7 +196,7 @@ int task_emit(task_outputs *out, int index, image *picture, int scene, int numbe
 int task_take(task *t, const job *j, int scene, int number, scene_result *sampled,
               task_outputs *out, err *e)
 {
-    const task_row *row = rows[j->task];
+    const task_row *row = row_of(j);
     *out = (task_outputs){0};
     int rc = row->take ? row->take(t, j, scene, number, sampled, out, e)
                        : task_emit(out, number, &sampled->picture, scene, number, e);
@@ -218,8 +225,8 @@ int task_infotext(char **out, const task *t, const job *j, int scene, int number
     infotext text = {.prompt = j->prompt, .negative_prompt = j->negative_prompt};
     int rc =
         t->samples ? task_add_settings(&text, t, j, &t->scene[scene], number, model, hash, e) : 0;
-    if (!rc && rows[j->task]->settings)
-        rc = rows[j->task]->settings(&text, t, j, scene, e);
+    if (!rc && row_of(j)->settings)
+        rc = row_of(j)->settings(&text, t, j, scene, e);
     rc = rc ? rc : infotext_add(&text, "Version", "overpaint " OVERPAINT_VERSION, e);
     if (!rc)
         rc = infotext_write(&text, out, e);

@@ -80,7 +80,8 @@ typedef struct task {
     guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;
-    char note[256];     /* what the user should know though nothing is wrong; "" */
+    char note[256]; /* what the user should know though nothing is wrong; "" */
+    void (*done_own)(void *own);
     void *own;          /* what this kind of task keeps, see task_row.h */
     atomic_int untaken; /* pictures of all scenes */
 } task;
@@ -88,7 +89,7 @@ typedef struct task {
 /* Decodes, turns and flattens the inputs, lists the scenes, plans and tokenises the prompts.
  * ERR_INVALID, ERR_TOO_LARGE, ERR_NO_MEMORY. */
 int task_prepare(task *t, const job *j, const tokenizer *words, err *e);
-void task_done(task *t, task_kind kind);
+void task_done(task *t);
 void task_picture_done(task_picture *p);
 
 /* What needs the model: size multiples of its factor, context width, chunk limit. */

@@ -24,7 +24,7 @@ typedef struct {
 } task_row;
 
 extern const task_row task_txt2img, task_img2img, task_inpaint, task_loopback, task_upscale,
-    task_sd_upscale;
+    task_sd_upscale, task_poor_mans, task_mk2;
 
 /* --- task.c ---------------------------------------------------------------------------------- */
 
