@@ -33,7 +33,8 @@ static void test_goldens(void **state)
     }
 }
 
-/* Known colours: white, black, grey and the primaries, in CIE LAB scaled to bytes. */
+/* Known colours: white, black, grey and the primaries, in CIE LAB scaled to bytes; then two that
+ * show in which precision the tables are made. */
 static void test_lab(void **state)
 {
     (void)state;
@@ -43,6 +44,7 @@ static void test_lab(void **state)
         {{255, 255, 255}, {255, 128, 128}}, {{0, 0, 0}, {0, 128, 128}},
         {{119, 119, 119}, {128, 128, 128}}, {{255, 0, 0}, {136, 208, 195}},
         {{0, 255, 0}, {224, 42, 211}},      {{0, 0, 255}, {82, 207, 20}},
+        {{0, 6, 98}, {24, 163, 77}},        {{255, 98, 94}, {159, 187, 162}},
     };
     lab space;
     lab_init(&space);

@@ -24,9 +24,12 @@ static double from_linear(double v)
     return v <= 0.0031308 ? v * 12.92 : 1.055 * pow(v, 1 / 2.4) - 0.055;
 }
 
-static double root(double v)
+/* Rounded to float, as OpenCV's table is: two of its entries then fall on a half and go the other
+ * way.
+ */
+static float root(double v)
 {
-    return v < 216.0 / 24389 ? v * 841 / 108 + 16.0 / 116 : cbrt(v);
+    return (float)(v < 216.0 / 24389 ? v * 841 / 108 + 16.0 / 116 : cbrt(v));
 }
 
 void lab_init(lab *space)

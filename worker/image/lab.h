@@ -1,5 +1,6 @@
-/* 8-bit LAB as OpenCV computes it: L from 0..100 to 0..255, a and b with 128 added; whole-number
- * arithmetic over tables. Nothing outside worker/image needs it. */
+/* 8-bit LAB, equal to OpenCV 5 for each of the 2^24 colours in both directions: L from 0..100 to
+ * 0..255, a and b with 128 added; whole-number arithmetic over tables. Nothing outside worker/image
+ * needs it. */
 #ifndef WORKER_IMAGE_LAB_H
 #define WORKER_IMAGE_LAB_H
 

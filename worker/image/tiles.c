@@ -6,6 +6,7 @@
 #include "worker/image/tiles.h"
 
 #include <assert.h>
+#include <string.h>
 
 static int tiles_along(int size, int tile, int overlap)
 {
@@ -52,17 +53,10 @@ image_box tile_box(const tile_grid *g, int index)
                        g->tile_h};
 }
 
-/* How many columns or rows fade in, each with the weight 255 i / count. */
+/* How many columns or rows fade in, the i-th with the weight 255 i / count; one of them is 0. */
 typedef struct {
     int columns, rows;
 } feather;
-
-static int weight(int x, int y, feather f)
-{
-    if (x < f.columns)
-        return 255 * x / f.columns;
-    return y < f.rows ? 255 * y / f.rows : 255;
-}
 
 static void mix(uint8_t *to, const uint8_t *from, int channels, int alpha)
 {
@@ -73,15 +67,17 @@ static void mix(uint8_t *to, const uint8_t *from, int channels, int alpha)
 /* Pastes `part` at x, y, faded in; what reaches beyond the picture is cut. */
 static void paste(image *picture, const image *part, int x, int y, feather f)
 {
-    int channels = part->channels;
+    size_t channels = (size_t)part->channels;
     int w = part->w < picture->w - x ? part->w : picture->w - x;
     int h = part->h < picture->h - y ? part->h : picture->h - y;
     for (int row = 0; row < h; row++) {
         size_t at = (size_t)(y + row) * (size_t)picture->w + (size_t)x;
-        uint8_t *to = picture->px + at * (size_t)channels;
-        const uint8_t *from = part->px + (size_t)row * (size_t)part->w * (size_t)channels;
-        for (int i = 0; i < w; i++, to += channels, from += channels)
-            mix(to, from, channels, weight(i, row, f));
+        uint8_t *to = picture->px + at * channels;
+        const uint8_t *from = part->px + (size_t)row * (size_t)part->w * channels;
+        int faded = row < f.rows ? w : f.columns < w ? f.columns : w;
+        for (int i = 0; i < faded; i++, to += channels, from += channels)
+            mix(to, from, part->channels, row < f.rows ? 255 * row / f.rows : 255 * i / f.columns);
+        memcpy(to, from, (size_t)(w - faded) * channels);
     }
 }
 
