@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/command/folder.h"
 #include "tests/support/failing.h"
 #include "tests/support/on_fake.h"
 
@@ -56,7 +57,10 @@ static void make_job(visit *v, overpaint_job *j)
 {
     note(v, overpaint_job_set(j, "prompt", "a fox"), overpaint_job_error(j));
     note(v, overpaint_job_set(j, "model", "/tmp/"), overpaint_job_error(j));
+    note(v, overpaint_job_from(j, GOLDEN_DIR "/formats/parameters.png"), overpaint_job_error(j));
     note(v, overpaint_job_add_file(j, v->picture), overpaint_job_error(j));
+    note(v, overpaint_job_set(j, "mask", v->picture), overpaint_job_error(j));
+    note(v, overpaint_job_add_mask(j, "mask", 4), overpaint_job_error(j));
     note(v, overpaint_job_check(j), overpaint_job_error(j));
 }
 
@@ -85,7 +89,7 @@ static bool survives(visit *v, int64_t n)
     v->failures = 0;
     failing_after(n);
     overpaint *o = overpaint_open(v->endpoint, "test");
-    overpaint_job *j = overpaint_job_new("img2img");
+    overpaint_job *j = overpaint_job_new("inpaint");
     note(v, overpaint_error_code(o), overpaint_error(o));
     make_job(v, j);
     use(v, o, j);
@@ -136,8 +140,12 @@ static void says_so_without_a_handle(void **state)
     note(&v, overpaint_save(NULL, &id, 0, "/tmp"), overpaint_error(NULL));
     note(&v, overpaint_job_set(NULL, "seed", "1"), overpaint_job_error(NULL));
     note(&v, overpaint_job_add_bytes(NULL, "", 0), overpaint_job_error(NULL));
+    note(&v, overpaint_job_add_mask(NULL, "", 0), overpaint_job_error(NULL));
+    note(&v, overpaint_job_add_sketch(NULL, "", 0), overpaint_job_error(NULL));
+    note(&v, overpaint_job_from(NULL, "/tmp"), overpaint_job_error(NULL));
     note(&v, overpaint_job_check(NULL), overpaint_job_error(NULL));
-    assert_int_equal(v.failures, 9);
+    assert_int_equal(v.failures, 12);
+    assert_string_equal(overpaint_job_notes(NULL), "");
     overpaint_forget(NULL, &id);
     overpaint_set_progress(NULL, NULL, NULL);
     overpaint_job_use_id(NULL, &id);
@@ -148,11 +156,31 @@ static void says_so_without_a_handle(void **state)
     overpaint_job_free(&j);
 }
 
+static void folders(void **state)
+{
+    (void)state;
+    int64_t n = 0;
+    for (bool met = true; met; n++) {
+        folder f;
+        err e = {0};
+        failing_after(n);
+        int rc = folder_read(&f, GOLDEN_DIR, NULL, &e);
+        if (!rc)
+            rc = folder_check(&f, "out", NULL, &e);
+        met = failing_stop();
+        assert_int_equal(rc, met ? ERR_NO_MEMORY : 0);
+        assert_int_equal(rc, e.code);
+        folder_done(&f);
+    }
+    assert_true(n > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_allocation),
         cmocka_unit_test(says_so_without_a_handle),
+        cmocka_unit_test(folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
