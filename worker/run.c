@@ -55,7 +55,9 @@ static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
 static int check_fit(residents *all, run *r, err *e)
 {
     const task *t = &r->work->task;
-    int rc = task_fit(t, &r->work->job, &r->resident->model->config, e);
+    const model_config *c = &r->resident->model->config;
+    int rc = task_fit(t, &r->work->job, c, e);
+    r->work->task.hides = c->in_channels != c->latent_channels;
     for (int i = 0; i < t->guidances.texts; i++)
         r->owed_bytes += text_bytes(r, &t->guidances.text[i]);
     for (int i = 0; i < t->scenes && !rc; i++)

@@ -3,6 +3,7 @@
 #include "worker/run.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 enum { SCENES_AHEAD = 3 }; /* asked for, with pictures that did not begin */
 
@@ -126,6 +127,16 @@ static void unlink_seq(run *r, seq *s)
     r->sequences--;
 }
 
+/* How far each cell went, for soft inpainting. */
+static int measure_change(dev *d, const seq *s, scene_result *out, err *e)
+{
+    out->latent_h = (int)s->x.dim[1];
+    out->latent_w = (int)s->x.dim[2];
+    out->change = malloc((size_t)out->latent_h * (size_t)out->latent_w * sizeof *out->change);
+    return out->change ? seq_distance(d, s, out->change, e)
+                       : err_set(e, ERR_NO_MEMORY, "no memory for a mask");
+}
+
 int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
 {
     dev *d = all->d;
@@ -149,6 +160,8 @@ int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
         rc = err_set(e, ERR_DEVICE,
                      "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
                      r->resident->model->name);
+    if (!rc && tensor_given(s->mask) && r->work->job.inpaint.soft.on)
+        rc = measure_change(d, s, out, e);
     if (rc) {
         scene_result_done(out);
         return rc;

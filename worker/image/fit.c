@@ -12,11 +12,11 @@ typedef struct {
 
 /* The picture's size when one side is scaled to the frame's and the other follows (rounded down).
  * covers: no side shorter than the frame's; otherwise none longer, and at least one pixel. */
-static extent scaled(const image *in, int w, int h, bool covers)
+static extent scaled(extent in, int w, int h, bool covers)
 {
-    int64_t frame = (int64_t)w * in->h, picture = (int64_t)in->w * h; /* w/h against in->w/in->h */
+    int64_t frame = (int64_t)w * in.h, picture = (int64_t)in.w * h; /* w/h against in.w/in.h */
     bool by_width = covers ? frame > picture : frame < picture;
-    extent s = by_width ? (extent){w, (int)(frame / in->w)} : (extent){(int)(picture / in->h), h};
+    extent s = by_width ? (extent){w, (int)(frame / in.w)} : (extent){(int)(picture / in.h), h};
     return (extent){s.w > 0 ? s.w : 1, s.h > 0 ? s.h : 1};
 }
 
@@ -39,9 +39,8 @@ static void paste(image *out, const image *in, int x, int y)
     }
 }
 
-static int crop(image *out, const image *in, int w, int h, err *e)
+static int crop(image *out, const image *in, extent s, int w, int h, err *e)
 {
-    extent s = scaled(in, w, h, true);
     image cut = {0};
     image_box middle = {s.w / 2 - w / 2, s.h / 2 - h / 2, w, h};
     int rc = image_resize_part(&cut, in, s.w, s.h, middle, e);
@@ -83,9 +82,8 @@ static void fill_columns(image *out, bar b)
                 pixel(out, x, y)[c] = beyond(pixel(out, b.edge, y)[c], pixel(out, b.inner, y)[c]);
 }
 
-static int fill(image *out, const image *in, int w, int h, err *e)
+static int fill(image *out, const image *in, extent s, int w, int h, err *e)
 {
-    extent s = scaled(in, w, h, false);
     image fitted = {0};
     int rc = image_resize(&fitted, in, s.w, s.h, e);
     if (!rc)
@@ -108,13 +106,33 @@ out:
     return rc;
 }
 
+/* The size that the picture is resized to, before anything is cut or filled. */
+static extent inner(extent in, resize_mode mode, int w, int h)
+{
+    return mode == RESIZE_JUST ? (extent){w, h} : scaled(in, w, h, mode == RESIZE_CROP);
+}
+
+double image_fit_factor(int in_w, int in_h, resize_mode mode, int w, int h)
+{
+    const extent s = inner((extent){in_w, in_h}, mode, w, h);
+    const double across = (double)s.w / in_w, down = (double)s.h / in_h;
+    return across > down ? across : down;
+}
+
 int image_fit(image *out, const image *in, resize_mode mode, int w, int h, err *e)
 {
+    return image_fit_enlarged(out, in, in->w, in->h, mode, w, h, e);
+}
+
+int image_fit_enlarged(image *out, const image *in, int in_w, int in_h, resize_mode mode, int w,
+                       int h, err *e)
+{
+    const extent s = inner((extent){in_w, in_h}, mode, w, h);
     *out = (image){0};
     switch (mode) {
     case RESIZE_JUST: return image_resize(out, in, w, h, e);
-    case RESIZE_CROP: return crop(out, in, w, h, e);
-    case RESIZE_FILL: return fill(out, in, w, h, e);
+    case RESIZE_CROP: return crop(out, in, s, w, h, e);
+    case RESIZE_FILL: return fill(out, in, s, w, h, e);
     case RESIZE_COUNT: break;
     }
     return err_set(e, ERR_INVALID, "resize mode is %d, expected 0 to %d", (int)mode,

@@ -85,4 +85,11 @@ int image_soften_reach(double radius);
  */
 int image_fit(image *out, const image *in, resize_mode mode, int w, int h, err *e);
 
+/* How much larger a picture of in_w x in_h becomes by that, along the axis where it does most. */
+double image_fit_factor(int in_w, int in_h, resize_mode mode, int w, int h);
+
+/* The same for a picture of in_w x in_h of which an upscaler made `in`. */
+int image_fit_enlarged(image *out, const image *in, int in_w, int in_h, resize_mode mode, int w,
+                       int h, err *e);
+
 #endif

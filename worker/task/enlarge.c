@@ -3,6 +3,8 @@
 #include "worker/task/enlarge.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 enum { PASSES = 3 };
@@ -16,6 +18,13 @@ bool enlarge_is_network(const char *upscaler)
 {
     return !enlarge_is_none(upscaler) && strcasecmp(upscaler, "Lanczos") &&
            strcasecmp(upscaler, "Nearest");
+}
+
+void enlarge_name(const char *upscaler, char name[256])
+{
+    const char *slash = strrchr(upscaler, '/'), *base = slash ? slash + 1 : upscaler;
+    const char *dot = slash ? strrchr(base, '.') : NULL;
+    snprintf(name, 256, "%.*s", (int)(dot && dot > base ? dot - base : (long)strlen(base)), base);
 }
 
 int enlarge_scenes(const char *upscaler)

@@ -19,6 +19,9 @@ typedef struct {
 bool enlarge_is_none(const char *upscaler);
 bool enlarge_is_network(const char *upscaler);
 
+/* What metadata call it: of a path the file's name alone, without its ending. */
+void enlarge_name(const char *upscaler, char name[256]);
+
 /* Scenes that enlarging takes, listed one after the other from `first` on; the first comes after
  * scene `after` (-1: none). */
 int enlarge_scenes(const char *upscaler);

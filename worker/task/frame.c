@@ -4,6 +4,7 @@
 #include "worker/image/compose.h"
 #include "worker/image/mask.h"
 #include "worker/image/match.h"
+#include "worker/image/soft.h"
 
 /* ---------------------------------------------------------------- masks */
 
@@ -16,20 +17,28 @@ static int soften_mask(image *out, const frame_source *from, err *e)
     return rc ? rc : mask_blur(out, from->options.blur_x, from->options.blur_y, e);
 }
 
-/* Only masked: the region of the source that is sampled, and the mask there. */
-static int crop_mask(frame *f, image *out, image *mask, const frame_source *from, err *e)
+/* Only masked: the region of the source that is sampled. */
+static int find_region(image_box *out, const image *mask, const frame_source *from, err *e)
 {
     const region_options o = {.padding = from->options.padding,
                               .image_w = from->source->w,
                               .image_h = from->source->h,
                               .w = from->width,
                               .h = from->height};
-    image cropped = {0};
     image_box bounds = {0};
     if (!mask_bounds(&bounds, mask))
         return err_set(e, ERR_INVALID, "nothing of the mask is left to be repainted");
-    f->region = mask_region(bounds, &o);
-    int rc = image_crop(&cropped, mask, f->region, e);
+    *out = mask_region(bounds, &o);
+    return 0;
+}
+
+/* Only masked: the mask of the region, at the sampled size; the whole of it is the overlay. */
+static int crop_mask(frame *f, image *out, image *mask, const frame_source *from, err *e)
+{
+    image cropped = {0};
+    int rc = find_region(&f->region, mask, from, e);
+    if (!rc)
+        rc = image_crop(&cropped, mask, f->region, e);
     if (!rc)
         rc = mask_fit(out, &cropped, RESIZE_FILL, from->width, from->height, e);
     image_done(&cropped);
@@ -58,20 +67,44 @@ static int make_masks(frame *f, scene_input *input, const frame_source *from, er
 
 /* ---------------------------------------------------------------- pictures */
 
+static bool is_cropped(const frame_source *from)
+{
+    return from->mask && from->options.only_masked;
+}
+
+static resize_mode mode_of(const frame_source *from)
+{
+    return is_cropped(from) ? RESIZE_FILL : from->resize;
+}
+
+int frame_part(image *part, double *factor, const frame_source *from, err *e)
+{
+    image mask = {0};
+    image_box box = {0, 0, from->source->w, from->source->h};
+    int rc = is_cropped(from) ? soften_mask(&mask, from, e) : 0;
+    if (!rc && is_cropped(from))
+        rc = find_region(&box, &mask, from, e);
+    image_done(&mask);
+    *factor = image_fit_factor(box.w, box.h, mode_of(from), from->width, from->height);
+    return rc ? rc : image_crop(part, from->source, box, e);
+}
+
 /* The part of the source that is sampled, at the sampled size; the original beside it. */
 static int make_init(frame *f, image *init, const frame_source *from, err *e)
 {
+    const image *source = from->source;
+    const image_box whole = {0, 0, source->w, source->h};
+    const image_box box = is_cropped(from) ? f->region : whole;
     image cropped = {0};
-    int rc = 0;
-    if (!from->mask || !from->options.only_masked) {
-        rc = image_fit(init, from->source, from->resize, from->width, from->height, e);
-        return rc || !from->mask ? rc : image_copy(&f->original, init, e);
-    }
-    rc = image_crop(&cropped, from->source, f->region, e);
+    int rc = from->enlarged || !is_cropped(from) ? 0 : image_crop(&cropped, source, box, e);
+    const image *in = from->enlarged ? from->enlarged : cropped.px ? &cropped : source;
     if (!rc)
-        rc = image_fit(init, &cropped, RESIZE_FILL, from->width, from->height, e);
+        rc =
+            image_fit_enlarged(init, in, box.w, box.h, mode_of(from), from->width, from->height, e);
     image_done(&cropped);
-    return rc ? rc : image_copy(&f->original, from->source, e);
+    if (rc || !from->mask)
+        return rc;
+    return image_copy(&f->original, is_cropped(from) ? source : init, e);
 }
 
 int frame_make(frame *f, scene_input *input, const frame_source *from, err *e)
@@ -89,6 +122,8 @@ int frame_make(frame *f, scene_input *input, const frame_source *from, err *e)
         input->content = from->options.content;
         rc = image_fill_masked(&input->init, under, e);
     }
+    if (!rc && from->mask && from->options.soft.on)
+        rc = image_copy(&f->mask, &input->mask, e);
     if (!rc && from->options.colour_correction)
         rc = image_copy(&f->colours, from->colours ? from->colours : &input->init, e);
     if (rc) {
@@ -102,29 +137,65 @@ void frame_done(frame *f)
 {
     image_done(&f->original);
     image_done(&f->overlay);
+    image_done(&f->mask);
     image_done(&f->colours);
     *f = (frame){0};
 }
 
 /* ---------------------------------------------------------------- the way back */
 
-int frame_finish(const frame *f, scene_result *sampled, image *out, image *mask, image *composite,
-                 err *e)
+/* A grey picture of the region on a black one of the original's size. */
+static int place(image *out, const frame *f, const image *part, err *e)
 {
-    image *picture = &sampled->picture;
-    const image *overlay = &f->overlay;
-    int rc = f->colours.px ? image_match_colours(picture, &f->colours, e) : 0;
-    if (rc)
-        return rc;
-    if (!f->original.px) {
-        *out = *picture;
-        *picture = (image){0};
-        return 0;
-    }
-    rc = image_paste_back(out, &f->original, overlay, picture, f->region, e);
+    image fitted = {0};
+    int rc = mask_fit(&fitted, part, RESIZE_JUST, f->region.w, f->region.h, e);
+    if (!rc)
+        rc = image_new(out, f->original.w, f->original.h, 1, e);
+    if (!rc)
+        image_put(out, &fitted, f->region.x, f->region.y);
+    image_done(&fitted);
+    return rc;
+}
+
+/* Soft inpainting: the overlay follows from what the sampling changed. */
+static int soft_overlay_of(image *out, const frame *f, const scene_result *sampled, err *e)
+{
+    image small = {0}, part = {0};
+    int rc = mask_latent(&small, &f->mask, sampled->latent_w, sampled->latent_h, false, e);
+    if (!rc)
+        rc = soft_overlay(&part, sampled->change, &small, f->width, f->height, &f->soft, e);
+    if (!rc)
+        rc = place(out, f, &part, e);
+    image_done(&small);
+    image_done(&part);
+    return rc;
+}
+
+static int paste(const frame *f, const image *overlay, const image *picture, image *out,
+                 image *mask, image *composite, err *e)
+{
+    int rc = image_paste_back(out, &f->original, overlay, picture, f->region, e);
     if (!rc && mask)
         rc = mask_to_rgb(mask, overlay, e);
     if (!rc && composite)
         rc = image_cut_out(composite, overlay, picture, f->region, e);
+    return rc;
+}
+
+int frame_finish(const frame *f, scene_result *sampled, image *out, image *mask, image *composite,
+                 err *e)
+{
+    image *picture = &sampled->picture, soft = {0};
+    int rc = f->colours.px ? image_match_colours(picture, &f->colours, e) : 0;
+    if (!rc && !f->original.px) {
+        *out = *picture;
+        *picture = (image){0};
+        return 0;
+    }
+    if (!rc && sampled->change)
+        rc = soft_overlay_of(&soft, f, sampled, e);
+    if (!rc)
+        rc = paste(f, soft.px ? &soft : &f->overlay, picture, out, mask, composite, e);
+    image_done(&soft);
     return rc;
 }

@@ -14,6 +14,8 @@ typedef struct {
                           mask is fitted by itself. NULL: everything */
     const image *latent_mask; /* what the sampler repaints where that is not `mask` (outpainting);
                                  whole picture only. NULL: the mask */
+    const image *enlarged;    /* the part of the source that is sampled (frame_part), enlarged by an
+                                 upscaler; NULL: it is resized as it is */
     const image *colours;     /* RGB: what colour correction aims at; NULL: the frame's own input */
     resize_mode resize;       /* of source and mask, whole picture */
     inpaint_options options;
@@ -25,8 +27,13 @@ typedef struct {
     image_box region; /* where the sampled picture lies in `original` */
     image colours;    /* RGB; none: colours stay */
     soft_inpainting soft;
+    image mask;        /* soft inpainting: as it was sampled; else none */
     int width, height; /* of what is sampled */
 } frame;
+
+/* The part of the source that will be resized to what is sampled, and how many times larger it then
+ * is. ERR_INVALID and ERR_NO_MEMORY as for frame_make. */
+int frame_part(image *part, double *factor, const frame_source *from, err *e);
 
 /* Makes the frame and the scene's input. ERR_INVALID for a mask in which nothing is to be
  * repainted, ERR_NO_MEMORY. */

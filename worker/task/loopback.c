@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "worker/task/frame.h"
 #include "worker/task/masked.h"
+#include "worker/task/start.h"
 
 typedef struct {
     frame frame;
@@ -14,8 +14,8 @@ typedef struct {
 } round_state;
 
 typedef struct {
-    image first, mask; /* the job's picture; its mask, or none */
-    int rounds;        /* of all batches */
+    start start; /* the job's picture; its mask, or none */
+    int rounds;  /* of all batches */
     round_state round[];
 } own;
 
@@ -43,9 +43,9 @@ static double strength_at(const job *j, int round)
 }
 
 /* One batch gives every round, several give the last round of each. */
-static int result_of(const job *j, int scene)
+static int result_of(const job *j, int index)
 {
-    const int round = scene / batches_of(j), batch = scene % batches_of(j);
+    const int round = index / batches_of(j), batch = index % batches_of(j);
     if (batches_of(j) == 1)
         return round;
     return round == j->loopback.loops - 1 ? batch : -1;
@@ -54,20 +54,24 @@ static int result_of(const job *j, int scene)
 static int list_rounds(task *t, const job *j, err *e)
 {
     const own *o = t->own;
-    int width, height;
-    job_size(j, o->first.w, o->first.h, &width, &height);
-    int rc = task_add_scenes(t, o->rounds, e);
-    for (int i = 0; i < o->rounds && !rc; i++) {
+    const int before = o->start.scenes;
+    int rc = task_add_scenes(t, before + o->rounds, e);
+    if (rc)
+        return rc;
+    start_list(&o->start, t, j);
+    for (int i = 0; i < o->rounds; i++) {
         const int round = i / batches_of(j), batch = i % batches_of(j);
-        scene_plan *s = &t->scene[i];
-        *s = task_job_scene(j, strength_at(j, round), width, height);
+        scene_plan *s = &t->scene[before + i];
+        *s = task_job_scene(j, strength_at(j, round), o->start.width, o->start.height);
         s->pictures = 1;
         s->seed = j->seed + (int64_t)batch * j->loopback.loops + round;
-        s->after = round ? i - batches_of(j) : -1;
+        s->after = before + i - batches_of(j);
+        if (round == 0)
+            s->after = before - 1;
     }
     t->results = (batches_of(j) == 1 ? j->loopback.loops : batches_of(j)) *
-                 (o->mask.px ? masked_results(j) : 1);
-    return rc;
+                 (o->start.mask.px ? masked_results(j) : 1);
+    return 0;
 }
 
 static int plan(task *t, const job *j, err *e)
@@ -78,47 +82,63 @@ static int plan(task *t, const job *j, err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for %d rounds", rounds);
     o->rounds = rounds;
     const bool masked = job_find_input(j, INPUT_MASK) || job_find_input(j, INPUT_SKETCH);
-    int rc = masked ? masked_read(&o->first, &o->mask, t, j, e) : task_read_flat(&o->first, j, e);
+    int rc = masked ? masked_read(&o->start.picture, &o->start.mask, t, j, e)
+                    : task_read_flat(&o->start.picture, j, e);
+    if (!rc)
+        rc = start_plan(&o->start, j, e);
     return rc ? rc : list_rounds(t, j, e);
 }
 
 /* Colours are corrected towards the job's own picture in every round; what is under the mask
  * changes before the first alone. */
-static int make_round(task *t, const job *j, int index, scene_input *out, err *e)
+static int make_round(own *o, const job *j, int round, scene_input *out, err *e)
 {
-    own *o = t->own;
-    round_state *r = &o->round[index];
-    const bool first = t->scene[index].after < 0;
-    frame_source from = {.width = t->scene[index].width,
-                         .height = t->scene[index].height,
-                         .source = first ? &o->first : &r->from,
-                         .mask = o->mask.px ? &o->mask : NULL,
-                         .colours = &o->first,
-                         .resize = j->resize,
-                         .options = j->inpaint};
-    if (!first)
+    round_state *r = &o->round[round];
+    frame_source from = start_source(&o->start, j);
+    from.colours = &o->start.picture;
+    if (round >= batches_of(j)) {
+        from.source = &r->from;
+        from.enlarged = NULL;
         from.options.content = CONTENT_ORIGINAL;
+    }
     int rc = frame_make(&r->frame, out, &from, e);
     image_done(&r->from);
     return rc;
 }
 
-/* A picture that the next round starts from; the round's own goes out with it, if it is a result.
- */
-static int take_round(task *t, const job *j, int scene, int number, scene_result *sampled,
-                      task_outputs *out, err *e)
+static int make_scene(task *t, const job *j, int index, scene_input *out, err *e)
 {
     own *o = t->own;
-    const int index = result_of(j, scene), next = scene + batches_of(j);
+    return index < o->start.scenes ? start_scene(&o->start, out, e)
+                                   : make_round(o, j, index - o->start.scenes, out, e);
+}
+
+/* The pictures of a round that are results. */
+static int emit_round(const own *o, const job *j, task_output *made, int round, task_outputs *out,
+                      err *e)
+{
+    const int index = result_of(j, round), each = o->start.mask.px ? masked_results(j) : 1;
+    int rc = 0;
+    for (int i = 0; i < each && index >= 0 && !rc; i++)
+        rc = task_emit(out, index * each + i, &made[i].picture, made[i].scene, made[i].number, e);
+    return rc;
+}
+
+static int take(task *t, const job *j, int scene, int number, scene_result *sampled,
+                task_outputs *out, err *e)
+{
+    own *o = t->own;
+    const int round = scene - o->start.scenes, next = round + batches_of(j);
     task_outputs made = {0};
-    int rc = masked_emit(&made, &o->round[scene].frame, j, 0, sampled, scene, number, e);
+    if (round < 0)
+        return start_take(&o->start, scene, sampled, e);
+    int rc = masked_emit(&made, &o->round[round].frame, j, 0, sampled, scene, number, e);
     if (!rc && next < o->rounds)
         rc = image_copy(&o->round[next].from, &made.at[0].picture, e);
-    const int each = o->mask.px ? masked_results(j) : 1;
-    for (int i = 0; i < each && index >= 0 && !rc; i++)
-        rc = task_emit(out, index * each + i, &made.at[i].picture, scene, number, e);
+    if (!rc)
+        rc = emit_round(o, j, made.at, round, out, e);
     task_outputs_done(&made);
-    frame_done(&o->round[scene].frame);
+    frame_done(&o->round[round].frame);
     return rc;
 }
 
@@ -128,7 +148,7 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
         [LOOP_LINEAR] = "Linear", [LOOP_AGGRESSIVE] = "Aggressive", [LOOP_LAZY] = "Lazy"};
     const own *o = t->own;
     (void)scene;
-    int rc = o->mask.px ? masked_settings(text, &j->inpaint, e) : 0;
+    int rc = o->start.mask.px ? masked_settings(text, &j->inpaint, e) : 0;
     rc = rc ? rc
             : infotext_add_number(text, "Final denoising strength", j->loopback.final_strength, e);
     return rc ? rc : infotext_add(text, "Denoising curve", curves[j->loopback.curve], e);
@@ -143,15 +163,14 @@ static void done(void *at)
         frame_done(&o->round[i].frame);
         image_done(&o->round[i].from);
     }
-    image_done(&o->first);
-    image_done(&o->mask);
+    start_done(&o->start);
     free(o);
 }
 
 const task_row task_loopback = {.prompts = true,
                                 .from_picture = true,
                                 .plan = plan,
-                                .scene = make_round,
-                                .take = take_round,
+                                .scene = make_scene,
+                                .take = take,
                                 .settings = settings,
                                 .done = done};

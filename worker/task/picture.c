@@ -1,21 +1,23 @@
 /* txt2img, img2img and inpaint: all pictures of the job are one scene, made of one frame. */
 #include <stdlib.h>
 
-#include "worker/task/frame.h"
 #include "worker/task/masked.h"
+#include "worker/task/start.h"
 
 typedef struct {
+    start start;
     frame frame;
-    scene_input input; /* until the scene is made */
 } own;
 
-static int plan_scene(task *t, const job *j, int width, int height, err *e)
+/* The scene that is sampled is the last one. */
+static int plan_scenes(task *t, const job *j, int before, int width, int height, err *e)
 {
-    int rc = task_add_scenes(t, 1, e);
+    int rc = task_add_scenes(t, before + 1, e);
     if (rc)
         return rc;
-    t->scene[0] = task_job_scene(j, j->denoising_strength, width, height);
-    t->results = t->scene[0].pictures;
+    t->scene[before] = task_job_scene(j, j->denoising_strength, width, height);
+    t->scene[before].after = before - 1;
+    t->results = t->scene[before].pictures;
     return 0;
 }
 
@@ -23,81 +25,67 @@ static int plan_txt2img(task *t, const job *j, err *e)
 {
     int width, height;
     job_size(j, 0, 0, &width, &height);
-    return plan_scene(t, j, width, height, e);
+    return plan_scenes(t, j, 0, width, height, e);
 }
 
-/* The frame of a picture, with a mask or without. */
-static int plan_frame(task *t, const job *j, const image *picture, const image *mask, err *e)
+static int plan_frame(task *t, const job *j, err *e)
 {
-    own *o = t->own = calloc(1, sizeof *o);
-    if (!o)
-        return err_set(e, ERR_NO_MEMORY, "no memory for the picture");
-    frame_source from = {.source = picture,
-                         .mask = mask->px ? mask : NULL,
-                         .resize = j->resize,
-                         .options = j->inpaint};
-    job_size(j, picture->w, picture->h, &from.width, &from.height);
-    int rc = frame_make(&o->frame, &o->input, &from, e);
-    return rc ? rc : plan_scene(t, j, from.width, from.height, e);
+    own *o = t->own;
+    int rc = start_plan(&o->start, j, e);
+    if (!rc)
+        rc = plan_scenes(t, j, o->start.scenes, o->start.width, o->start.height, e);
+    if (!rc)
+        start_list(&o->start, t, j);
+    return rc;
 }
 
 static int plan_img2img(task *t, const job *j, err *e)
 {
-    image picture = {0};
-    int rc = task_read_flat(&picture, j, e);
-    if (!rc)
-        rc = plan_frame(t, j, &picture, &(image){0}, e);
-    image_done(&picture);
-    return rc;
+    own *o = t->own = calloc(1, sizeof *o);
+    int rc = o ? task_read_flat(&o->start.picture, j, e) : err_set(e, ERR_NO_MEMORY, "no memory");
+    return rc ? rc : plan_frame(t, j, e);
 }
 
 static int plan_inpaint(task *t, const job *j, err *e)
 {
-    image picture = {0}, mask = {0};
-    int rc = masked_read(&picture, &mask, t, j, e);
-    if (!rc && !mask.px)
+    own *o = t->own = calloc(1, sizeof *o);
+    int rc = o ? masked_read(&o->start.picture, &o->start.mask, t, j, e)
+               : err_set(e, ERR_NO_MEMORY, "no memory");
+    if (!rc && !o->start.mask.px)
         rc = err_set(e, ERR_INVALID,
                      "there is no mask: none came with the picture, and no pixel of it is "
                      "transparent");
     if (!rc)
-        rc = plan_frame(t, j, &picture, &mask, e);
-    image_done(&picture);
-    image_done(&mask);
-    if (!rc)
-        t->results *= masked_results(j);
+        rc = plan_frame(t, j, e);
+    t->results *= masked_results(j);
     return rc;
 }
 
-static int scene_of_frame(task *t, const job *j, int index, scene_input *out, err *e)
+static int make_scene(task *t, const job *j, int index, scene_input *out, err *e)
 {
     own *o = t->own;
-    (void)j, (void)index, (void)e;
-    *out = o->input; /* there is one scene, and it is made once */
-    o->input = (scene_input){0};
-    return 0;
+    if (index < o->start.scenes)
+        return start_scene(&o->start, out, e);
+    const frame_source from = start_source(&o->start, j);
+    int rc = frame_make(&o->frame, out, &from, e);
+    start_done(&o->start);
+    return rc;
 }
 
-static int take_img2img(task *t, const job *j, int scene, int number, scene_result *sampled,
-                        task_outputs *out, err *e)
+static int take(task *t, const job *j, int scene, int number, scene_result *sampled,
+                task_outputs *out, err *e)
 {
-    const own *o = t->own;
-    image picture = {0};
-    (void)j;
-    int rc = frame_finish(&o->frame, sampled, &picture, NULL, NULL, e);
-    return rc ? rc : task_emit(out, number, &picture, scene, number, e);
+    own *o = t->own;
+    if (scene < o->start.scenes)
+        return start_take(&o->start, scene, sampled, e);
+    const int results = j->task == TASK_INPAINT ? masked_results(j) : 1;
+    return masked_emit(out, &o->frame, j, number * results, sampled, scene, number, e);
 }
 
-static int take_inpaint(task *t, const job *j, int scene, int number, scene_result *sampled,
-                        task_outputs *out, err *e)
-{
-    const own *o = t->own;
-    return masked_emit(out, &o->frame, j, number * masked_results(j), sampled, scene, number, e);
-}
-
-static int settings_inpaint(infotext *text, const task *t, const job *j, int scene, err *e)
+static int settings(infotext *text, const task *t, const job *j, int scene, err *e)
 {
     (void)t, (void)scene;
-    return masked_settings(text, &j->inpaint, e);
+    return j->task == TASK_INPAINT ? masked_settings(text, &j->inpaint, e) : 0;
 }
 
 static void done(void *at)
@@ -105,8 +93,8 @@ static void done(void *at)
     own *o = at;
     if (!o)
         return;
+    start_done(&o->start);
     frame_done(&o->frame);
-    scene_input_done(&o->input);
     free(o);
 }
 
@@ -115,14 +103,15 @@ const task_row task_txt2img = {.prompts = true, .plan = plan_txt2img};
 const task_row task_img2img = {.prompts = true,
                                .from_picture = true,
                                .plan = plan_img2img,
-                               .scene = scene_of_frame,
-                               .take = take_img2img,
+                               .scene = make_scene,
+                               .take = take,
+                               .settings = settings,
                                .done = done};
 
 const task_row task_inpaint = {.prompts = true,
                                .from_picture = true,
                                .plan = plan_inpaint,
-                               .scene = scene_of_frame,
-                               .take = take_inpaint,
-                               .settings = settings_inpaint,
+                               .scene = make_scene,
+                               .take = take,
+                               .settings = settings,
                                .done = done};

@@ -149,9 +149,11 @@ static int take(task *t, const job *j, int scene, int number, scene_result *samp
 
 static int settings(infotext *text, const task *t, const job *j, int scene, err *e)
 {
+    char name[256];
     (void)t, (void)scene;
+    enlarge_name(j->upscale.upscaler, name);
     int rc = infotext_add_number(text, "SD upscale overlap", j->upscale.tile_overlap, e);
-    return rc ? rc : infotext_add(text, "SD upscale upscaler", j->upscale.upscaler, e);
+    return rc ? rc : infotext_add(text, "SD upscale upscaler", name, e);
 }
 
 static void done(void *at)

@@ -31,6 +31,8 @@ int task_add_settings(infotext *text, const task *t, const job *j, const scene_p
     rc = rc ? rc : infotext_add(text, "Model", model, e);
     if (!rc && t->from_picture)
         rc = infotext_add_number(text, "Denoising strength", scene->strength, e);
+    if (!rc && t->hides)
+        rc = infotext_add_number(text, "Conditional mask weight", j->inpaint.mask_weight, e);
     if (!rc && j->clip_skip > 1)
         rc = infotext_add_number(text, "Clip skip", j->clip_skip, e);
     return rc ? rc : infotext_add(text, "RNG", j->rng == RNG_CPU ? "CPU" : "NV", e);

@@ -77,6 +77,7 @@ typedef struct task {
     int scenes;
     bool from_picture; /* sampling starts from init pictures */
     bool samples;      /* it needs a model */
+    bool hides;        /* that model sees what is masked, and where: the engine says so */
     guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;

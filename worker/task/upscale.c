@@ -120,10 +120,12 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
 {
     const upscale_options *o = &j->upscale;
     const own *w = t->own;
-    char size[32];
+    char size[32], name[256], second[256];
     int rc = 0;
     (void)scene;
     snprintf(size, sizeof size, "%dx%d", o->width, o->height);
+    enlarge_name(o->upscaler, name);
+    enlarge_name(o->upscaler_2, second);
     if (!is_given(o->upscaler))
         return 0;
     if (o->width && o->height)
@@ -132,9 +134,9 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
         rc = infotext_add_number(text, "Postprocess upscale by", o->scale, e);
     if (!rc && o->width && o->height && o->crop)
         rc = infotext_add(text, "Postprocess crop to", size, e);
-    rc = rc ? rc : infotext_add(text, "Postprocess upscaler", o->upscaler, e);
+    rc = rc ? rc : infotext_add(text, "Postprocess upscaler", name, e);
     if (!rc && w->two)
-        rc = infotext_add(text, "Postprocess upscaler 2", o->upscaler_2, e);
+        rc = infotext_add(text, "Postprocess upscaler 2", second, e);
     return rc || !w->two
                ? rc
                : infotext_add_number(text, "Postprocess upscaler 2 visibility", o->visibility_2, e);
