@@ -97,12 +97,20 @@ class CoderMiddle(nn.Module):
         return self.block_2(self.attn_1(self.block_1(x)))
 
 
-class Resample(nn.Module):
-    """The convolution that goes with a change of size."""
+# What the convolutions of a change of size do at the start, to each channel alone.
+MEAN_OF_FOUR = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0]]) / 4
+SMOOTHING = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
 
-    def __init__(self, channels, **options):
+
+class Resample(nn.Module):
+    """The convolution that goes with a change of size. It starts by keeping its channels apart, so
+    that with the residual branches at zero the whole coder starts as a smooth resize."""
+
+    def __init__(self, channels, start, **options):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, **options)
+        self.conv = zeroed(nn.Conv2d(channels, channels, 3, **options))
+        with torch.no_grad():
+            self.conv.weight[range(channels), range(channels)] = start
 
     def forward(self, x):
         return self.conv(x)
@@ -121,7 +129,7 @@ class Encoder(nn.Module):
             stage.block = nn.ModuleList([CoderBlock(channels, width)])
             channels = width
             if level < len(widths) - 1:
-                stage.downsample = Resample(channels, stride=2)
+                stage.downsample = Resample(channels, MEAN_OF_FOUR, stride=2)
             self.down.append(stage)
         self.mid = CoderMiddle(channels)
         self.norm_out = norm(channels, 1e-6)
@@ -152,7 +160,7 @@ class Decoder(nn.Module):
             stages[level].block = nn.ModuleList(blocks)
             channels = width
             if level:
-                stages[level].upsample = Resample(channels, padding=1)
+                stages[level].upsample = Resample(channels, SMOOTHING, padding=1)
         self.up = nn.ModuleList(stages)
         self.norm_out = norm(channels, 1e-6)
         self.conv_out = conv3(channels, 3)

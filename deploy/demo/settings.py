@@ -31,14 +31,14 @@ TEXT_LAYERS = 4
 
 # Training: warm-up, a constant rate, and a linear fall over the last fifth (training.py), so that
 # more steps can be added before the fall without starting again.
-AUTOENCODER = {"steps": 4000, "rate": 1e-3, "betas": (0.9, 0.98), "decay": 1e-4, "ema": 0.998}
-AUTOENCODER_BATCH = {64: 8, 96: 4}  # by side; they take turns
+AUTOENCODER = {"steps": 5000, "rate": 1e-3, "betas": (0.9, 0.98), "decay": 1e-4, "ema": 0.998}
+AUTOENCODER_BATCH = {64: 6, 96: 2}  # by side; they take turns
 KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 0.5
 
-DIFFUSION = {"steps": 16000, "rate": 6e-4, "betas": (0.9, 0.99), "decay": 0.01, "ema": 0.999}
+DIFFUSION = {"steps": 12000, "rate": 6e-4, "betas": (0.9, 0.99), "decay": 0.01, "ema": 0.999}
 DIFFUSION_BATCH = 16
-SMALL_SHARE = (0.75, 0.1)  # of the batches that have the smaller side: first half, second half
+SMALL_SHARE = (0.85, 0.25)  # of the batches that have the smaller side: first half, second half
 PLACEMENTS = {"plain": 8, "pixel art": 4}  # latents kept of each emoji on each colour
 PIXEL_SHARE = 0.25
 DROP_CAPTION = 0.1
