@@ -17,6 +17,7 @@ HEADS = 8  # of the UNet
 TEXT_HEAD = 64  # channels a head of the text encoder
 TOKENS = 77
 LATENT_CHANNELS = 4
+FIRST_LOGVAR = -6.0  # an autoencoder that starts with noisy latents learns nothing for long
 
 
 def norm(channels, eps):
@@ -26,6 +27,13 @@ def norm(channels, eps):
 def zeroed(layer):
     """The layer with zero weights: a residual branch that ends in it starts as the identity."""
     nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def identity(layer):
+    """The layer with weights that give what they get."""
+    nn.init.dirac_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -182,8 +190,10 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(widths)
         self.decoder = Decoder(widths)
-        self.quant_conv = nn.Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1)
-        self.post_quant_conv = nn.Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
+        self.quant_conv = identity(nn.Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1))
+        self.post_quant_conv = identity(nn.Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1))
+        with torch.no_grad():
+            self.quant_conv.bias[LATENT_CHANNELS:] = FIRST_LOGVAR
 
     def moments(self, x):
         """Mean and logarithm of the variance of the latents, before their scale."""
