@@ -14,6 +14,7 @@ from PIL import Image
 import pictures
 import settings
 from nets import Autoencoder
+from straight import start_straight
 from training import Training, device, save_atomically
 
 CONCEPT_SHARE = 0.7  # of the training pictures; the rest are the other emoji
@@ -118,7 +119,9 @@ def fold(net, x):
 def main(work):
     data = torch.load(work / "data.pt")
     torch.manual_seed(settings.SEED)
-    net = Autoencoder().to(device(), memory_format=torch.channels_last)
+    net = Autoencoder()
+    start_straight(net)
+    net = net.to(device(), memory_format=torch.channels_last)
     training = Training(net, settings.AUTOENCODER, work / "autoencoder-training.pt")
     sets = test_sets(data)
 

@@ -20,17 +20,24 @@ def load_autoencoder(work):
     return net.eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def of_emoji(net, emoji, side):
-    """(latents [colours,placements,4,h,w], small [colours,placements]) of one emoji [4,S,S]."""
+def training_pictures(emoji, side):
+    """For each emoji [4,S,S], in order: (pictures [n,3,side,side], small [n]), where n counts
+    colours and, faster, placements. Always the same ones."""
     colours, each = len(pictures.PALETTE), sum(settings.PLACEMENTS.values())
     n = colours * each
-    ground = pictures.named_grounds(torch.arange(colours).repeat_interleave(each))
-    scale, shift, small = pictures.placements(n)
+    torch.manual_seed(settings.SEED + side)
     pixel_art = torch.arange(n) % each >= settings.PLACEMENTS["plain"]
-    drawn = pictures.render(emoji.expand(n, -1, -1, -1), ground, scale, shift, pixel_art, side)
-    parts = [net.encode(part.to(device())).half().cpu() for part in drawn.split(12)]
-    return torch.cat(parts).unflatten(0, (colours, each)), small.unflatten(0, (colours, each))
+    for one in emoji:
+        ground = pictures.named_grounds(torch.arange(colours).repeat_interleave(each))
+        scale, shift, small = pictures.placements(n)
+        one = one.expand(n, -1, -1, -1)
+        yield pictures.render(one, ground, scale, shift, pixel_art, side), small
+
+
+@torch.no_grad()
+def encoded(net, drawn):
+    """fp16 latents of pictures."""
+    return torch.cat([net.encode(part.to(device())).half().cpu() for part in drawn.split(12)])
 
 
 def main(work):
@@ -40,9 +47,12 @@ def main(work):
         path = work / f"latents-{side}.pt"
         if path.exists():
             continue
-        torch.manual_seed(settings.SEED + side)
-        made = [of_emoji(net, emoji, side) for emoji in data["picture"]]
-        latent, small = (torch.stack(parts) for parts in zip(*made))
+        made = [
+            (encoded(net, drawn), small)
+            for drawn, small in training_pictures(data["picture"], side)
+        ]
+        shape = len(pictures.PALETTE), sum(settings.PLACEMENTS.values())
+        latent, small = (torch.stack(parts).unflatten(1, shape) for parts in zip(*made))
         save_atomically({"latent": latent, "small": small}, path)
         deviation = latent.float().std((0, 1, 2, 4, 5)).tolist()
         print(f"side {side}: {tuple(latent.shape)}, deviation {deviation}", flush=True)

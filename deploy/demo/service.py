@@ -48,7 +48,9 @@ class Service:
         command += ["--endpoint", self.endpoint, "--rng", "cpu"]
         for name, value in options.items():
             command += ["--" + name.replace("_", "-"), str(value)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
         picture = read_picture(out)
         out.unlink()
         return picture
