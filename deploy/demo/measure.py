@@ -53,7 +53,7 @@ class Bank:
         self.features = torch.stack(sets)  # [concepts, pictures, values]
 
     def ranked(self, picture):
-        """The concepts, nearest first."""
+        """All concepts, nearest first."""
         wanted = features(picture[None])[0]
         distance = (self.features - wanted).square().sum(-1).amin(1)
         return distance.argsort().tolist()
@@ -69,7 +69,7 @@ class Ranks:
         self.places.append(ranked.index(wanted))
 
     def share(self, most):
-        return 100 * sum(place < most for place in self.places) / len(self.places)
+        return 100 * sum(place < most for place in self.places) / max(1, len(self.places))
 
     def text(self):
         return f"top-1 {self.share(1):.1f} %, top-5 {self.share(5):.1f} % of {len(self.places)}"

@@ -25,14 +25,14 @@ PIXEL = 4  # side of a block of the pixel art
 # so the autoencoder has three where levels pass through a norm (straight.py), the UNet four.
 LATENT_SCALE = 0.18215
 AUTOENCODER_WIDTHS = (96, 64, 96)  # two halvings: a latent cell is 4x4 pixels
-UNET_WIDTHS = (128, 128, 128)
-UNET_ATTENTION = (False, True, False)  # the middle always has it
+UNET_WIDTHS = (128, 128)
+UNET_ATTENTION = (False, True)  # the middle always has it
 TEXT_WIDTH = 64
 TEXT_LAYERS = 4
 
 # Training: warm-up, a constant rate, and a linear fall over the last fifth (training.py), so that
 # more steps can be added before the fall without starting again.
-AUTOENCODER = {"steps": 4000, "rate": 1e-3, "betas": (0.9, 0.98), "decay": 1e-4, "ema": 0.998}
+AUTOENCODER = {"steps": 4000, "rate": 2.5e-4, "betas": (0.9, 0.98), "decay": 1e-4, "ema": 0.998}
 AUTOENCODER_BATCH = {64: 6, 96: 2}  # by side; they take turns
 KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 0.5
