@@ -22,6 +22,8 @@ typedef enum {
     KEY_WORD,   /* an enum by `words` */
     KEY_EITHER, /* a bool by `words` */
     KEY_NAME,   /* of an upscaler, 256 bytes */
+    KEY_TARGET, /* KEY_SIZE, and nothing is cut unless KEY_CROP follows */
+    KEY_CROP,   /* its being there is what it says */
 } key_type;
 
 typedef struct {
@@ -88,7 +90,11 @@ static const key_row rows[] = {
     {"SD upscale upscaler", KEY_NAME, AT(upscale.upscaler), NULL, ONLY(TASK_SD_UPSCALE)},
     {"Postprocess upscaler", KEY_NAME, AT(upscale.upscaler), NULL, ONLY(TASK_UPSCALE)},
     {"Postprocess upscaler 2", KEY_NAME, AT(upscale.upscaler_2), NULL, ONLY(TASK_UPSCALE)},
+    {"Postprocess upscaler 2 visibility", KEY_REAL, AT(upscale.visibility_2), NULL,
+     ONLY(TASK_UPSCALE)},
     {"Postprocess upscale by", KEY_REAL, AT(upscale.scale), NULL, ONLY(TASK_UPSCALE)},
+    {"Postprocess upscale to", KEY_TARGET, AT(upscale.width), NULL, ONLY(TASK_UPSCALE)},
+    {"Postprocess crop to", KEY_CROP, AT(upscale.crop), NULL, ONLY(TASK_UPSCALE)},
 };
 
 static bool set_int32(int32_t *at, const char *value)
@@ -144,6 +150,18 @@ static bool set_name(char *at, const char *value)
     return true;
 }
 
+static bool set_target(upscale_options *o, const char *value)
+{
+    o->crop = false;
+    return set_size(&o->width, value);
+}
+
+static bool set_crop(bool *at)
+{
+    *at = true;
+    return true;
+}
+
 static bool set(job *j, const key_row *row, const char *value)
 {
     void *at = (char *)j + row->offset;
@@ -158,6 +176,8 @@ static bool set(job *j, const key_row *row, const char *value)
     case KEY_WORD: return set_word(row->words, at, value);
     case KEY_EITHER: return set_either(row->words, at, value);
     case KEY_NAME: return set_name(at, value);
+    case KEY_TARGET: return set_target(&j->upscale, value);
+    case KEY_CROP: return set_crop(at);
     }
     return false;
 }

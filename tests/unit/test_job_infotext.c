@@ -139,7 +139,7 @@ static void keys_of_other_tasks(void **state)
     const char *upscales =
         "x\nSteps: 4, SD upscale overlap: 96, SD upscale upscaler: R-ESRGAN 4x+, "
         "Postprocess upscaler: Nearest, Postprocess upscale by: 3, Postprocess "
-        "upscaler 2: Lanczos";
+        "upscaler 2: Lanczos, Postprocess upscaler 2 visibility: 0.3";
     j = read_job(TASK_SD_UPSCALE, upscales, &notes);
     nothing_noted(&notes);
     assert_int_equal(j.upscale.tile_overlap, 96);
@@ -149,7 +149,20 @@ static void keys_of_other_tasks(void **state)
     j = read_job(TASK_UPSCALE, upscales, &notes);
     assert_string_equal(j.upscale.upscaler, "Nearest");
     assert_string_equal(j.upscale.upscaler_2, "Lanczos");
-    assert_true(j.upscale.scale == 3);
+    assert_true(j.upscale.scale == 3 && j.upscale.visibility_2 == 0.3 && j.upscale.crop);
+    job_done(&j);
+    j = read_job(TASK_UPSCALE,
+                 "Postprocess upscale to: 640x480, Postprocess upscaler: None, Version: x", &notes);
+    nothing_noted(&notes);
+    assert_int_equal(j.upscale.width, 640);
+    assert_int_equal(j.upscale.height, 480);
+    assert_true(!j.upscale.crop && j.upscale.scale == 0);
+    job_done(&j);
+    j = read_job(TASK_UPSCALE,
+                 "Postprocess upscale to: 640x480, Postprocess crop to: 640x480, Version: x",
+                 &notes);
+    nothing_noted(&notes);
+    assert_true(j.upscale.crop);
     job_done(&j);
 }
 
