@@ -385,7 +385,7 @@ static void schedule_type_is_the_web_uis(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         scene_plan scene = {.width = 64, .height = 96, .seed = 5};
-        const task t = {.scene = &scene, .scenes = 1};
+        const task t = {.scene = &scene, .scenes = 1, .samples = true};
         char *text;
         job j;
         job_init(&j);
