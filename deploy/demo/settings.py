@@ -32,7 +32,7 @@ TEXT_LAYERS = 4
 
 # Training: warm-up, a constant rate, and a linear fall over the last fifth (training.py), so that
 # more steps can be added before the fall without starting again.
-AUTOENCODER = {"steps": 4000, "rate": 2.5e-4, "betas": (0.9, 0.98), "decay": 1e-4, "ema": 0.998}
+AUTOENCODER = {"steps": 4000, "rate": 1e-4, "betas": (0.9, 0.99), "decay": 1e-4, "ema": 0.998}
 AUTOENCODER_BATCH = {64: 6, 96: 2}  # by side; they take turns
 KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 0.5
