@@ -19,9 +19,10 @@ const size_t torch_file_keys_size = sizeof torch_file_keys - 1;
 
 void torch_file_add(torch_file *f, const void *bytes, size_t size)
 {
-    f->bytes = realloc(f->bytes, f->size + size + 1);
-    if (size)
-        memcpy(f->bytes + f->size, bytes, size);
+    if (!size)
+        return;
+    f->bytes = realloc(f->bytes, f->size + size);
+    memcpy(f->bytes + f->size, bytes, size);
     f->size += size;
 }
 
