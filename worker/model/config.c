@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "worker/model/expect.h"
+#include "worker/model/folder_config.h"
 
 #define UNET "model.diffusion_model."
 #define VAE  "first_stage_model."
@@ -314,6 +315,7 @@ int model_config_read(model_config *c, const checkpoint *file, err *e)
                          c->text_layers);
         else
             model_config_tensors(c, check_tensor, &r);
+        folder_config_read(c, checkpoint_path(file), &p);
     }
     return problems_report(&p, checkpoint_path(file), e);
 }

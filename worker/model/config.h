@@ -24,13 +24,14 @@ typedef struct {
     int vae_blocks;
     int factor;          /* pixels a latent cell: 2^(vae_levels-1) */
     int latent_channels; /* 4 */
-    double latent_scale; /* 0.18215 */
+    double latent_scale; /* 0.18215, unless a folder says otherwise */
     /* text encoder */
     int text_width, text_layers, text_heads, text_mlp, vocabulary, positions;
 } model_config;
 
 /* Reads the configuration and checks that every tensor it implies is there with the right shape and
- * type, listing all that are missing or wrong in one message. */
+ * type, listing all that are missing or wrong in one message, with what the configuration files of
+ * a folder ask for and we cannot do. */
 int model_config_read(model_config *c, const checkpoint *file, err *e);
 
 /* Calls `visit` for every tensor that the configuration implies, with its LDM name and shape (dims
