@@ -11,14 +11,19 @@
 #include <cmocka.h>
 
 #include "proto/infotext.h"
+#include "tests/support/asked.h"
 #include "tests/support/farm.h"
 #include "tests/support/fixture.h"
 #include "tests/support/golden.h"
 #include "tests/support/picture.h"
 
-/* Of golden/README: at most one level on at most 0.5 % of the values. */
-#define SHARE_MAX 0.005
-enum { LARGEST_MAX = 1, WORDS_MAX = 40, NUMBER = 32 };
+enum { IN_FLIGHT = 6, WORDS_MAX = 64 };
+
+typedef struct {
+    asked asked;
+    process process;
+    char output[PROCESS_PATH], input[1024], mask[1024];
+} running;
 
 static image decode(const char *path)
 {
@@ -46,148 +51,127 @@ static char *parameters_of(const char *path)
 
 /* ---------------------------------------------------------------- a golden job as words */
 
-/* A key of the golden job, the option it is, and the words that the option knows for it. */
-typedef struct {
-    const char *key, *option;
-    const char *const (*words)[2];
-} translation;
-
-static const char *const samplers[][2] = {
-    {"euler", "Euler"},   {"euler_a", "Euler a"},   {"heun", "Heun"}, {"dpm2", "DPM2"},
-    {"dpm2_a", "DPM2 a"}, {"dpmpp_2m", "DPM++ 2M"}, {"ddim", "DDIM"}, {0}};
-static const char *const schedules[][2] = {
-    {"exponential", "Exponential"}, {"sgm_uniform", "SGM Uniform"}, {"karras", "Karras"}, {0}};
-static const char *const resizes[][2] = {{"0", "just"}, {"1", "crop"}, {"2", "fill"}, {0}};
-static const char *const rngs[][2] = {{"CPU", "cpu"}, {"NV", "nv"}, {0}};
-
-static const translation table[] = {{"prompt", "--prompt", NULL},
-                                    {"negative_prompt", "--negative-prompt", NULL},
-                                    {"sampler", "--sampler", samplers},
-                                    {"schedule", "--scheduler", schedules},
-                                    {"steps", "--steps", NULL},
-                                    {"cfg_scale", "--cfg-scale", NULL},
-                                    {"denoising_strength", "--denoising-strength", NULL},
-                                    {"seed", "--seed", NULL},
-                                    {"width", "--width", NULL},
-                                    {"height", "--height", NULL},
-                                    {"clip_skip", "--clip-skip", NULL},
-                                    {"resize_mode", "--resize-mode", resizes},
-                                    {"rng", "--rng", rngs},
-                                    {0}};
-
 typedef struct {
     const char *word[WORDS_MAX];
     int count;
-    char number[sizeof table / sizeof *table][NUMBER], input[1024];
+    char option[ASKED_SETTINGS][64];
 } command_line;
 
-static void add(command_line *c, const char *word)
+static void add(command_line *c, const char *option, const char *value)
 {
-    assert_true(c->count < WORDS_MAX - 1);
-    c->word[c->count++] = word;
+    assert_true(c->count < WORDS_MAX - 2);
+    c->word[c->count++] = option;
+    if (value)
+        c->word[c->count++] = value;
 }
 
-static const char *value_text(const json_t *v, char room[NUMBER])
+/* `model` NULL: the one that the golden job names. */
+static void build(command_line *c, running *r, const char *model)
 {
-    if (json_is_string(v))
-        return json_string_value(v);
-    snprintf(room, NUMBER, json_is_integer(v) ? "%.0f" : "%.17g", json_number_value(v));
-    return room;
-}
-
-static const char *translate(const translation *t, const char *value)
-{
-    for (int i = 0; t->words && t->words[i][0]; i++)
-        if (!strcmp(t->words[i][0], value))
-            return t->words[i][1];
-    assert_null(t->words); /* a word that the table lacks */
-    return value;
-}
-
-static void build(command_line *c, const json_t *entry, const char *model, const char *output)
-{
-    const json_t *asked = json_object_get(entry, "job"), *init = json_object_get(entry, "init");
-    char file[256];
+    const asked *a = &r->asked;
     memset(c, 0, sizeof *c);
-    add(c, json_string_value(json_object_get(asked, "task")));
-    if (json_is_string(init)) {
-        snprintf(file, sizeof file, "pictures/%s", json_string_value(init));
-        add(c, farm_golden(c->input, file));
+    add(c, a->task, *a->input ? farm_golden(r->input, a->input) : NULL);
+    add(c, "--output", r->output);
+    if (*a->mask)
+        add(c, "--mask", farm_golden(r->mask, a->mask));
+    if (a->model)
+        add(c, "--model", model ? model : a->model);
+    for (int i = 0; i < a->settings; i++) {
+        const asked_setting *s = &a->setting[i];
+        snprintf(c->option[i], sizeof c->option[i], "--%s", s->name);
+        add(c, c->option[i], s->flag ? NULL : s->value);
     }
-    add(c, "--model");
-    add(c, model);
-    add(c, "--output");
-    add(c, output);
-    for (int i = 0; table[i].key; i++) {
-        const json_t *v = json_object_get(asked, table[i].key);
-        if (!v)
-            continue;
-        add(c, table[i].option);
-        add(c, translate(&table[i], value_text(v, c->number[i])));
-    }
-    if (json_is_true(json_object_get(asked, "fix_steps")))
-        add(c, "--fix-steps");
+}
+
+static void start(farm *f, running *r, const char *model)
+{
+    command_line c;
+    char name[ASKED_FILE];
+    snprintf(name, sizeof name, "%s-%s.png", r->asked.folder, r->asked.name);
+    farm_path(f, r->output, name);
+    build(&c, r, model);
+    farm_start_command(f, &r->process, name, c.word);
+}
+
+/* The path of the picture `index` that the command wrote. */
+static const char *written(const running *r, int index, char to[PROCESS_PATH])
+{
+    const int length = (int)strlen(r->output) - 4; /* without ".png" */
+    if (r->asked.pictures == 1)
+        return r->output;
+    snprintf(to, PROCESS_PATH, "%.*s-%d.png", length, r->output, index + 1);
+    return to;
 }
 
 /* ---------------------------------------------------------------- pictures */
 
-static void compare_picture(const char *folder, const char *name, const char *path)
+static const char *value_of(const asked *a, const char *name)
 {
-    char file[256];
-    snprintf(file, sizeof file, "%s/%s.png", folder, name);
-    image want = picture_golden(file), got = decode(path);
-    if (want.w != got.w || want.h != got.h || want.channels != got.channels)
-        fail_msg("%s: %dx%d in %d channels, expected %dx%d in %d", name, got.w, got.h, got.channels,
-                 want.w, want.h, want.channels);
-    const size_t count = (size_t)want.w * (size_t)want.h * (size_t)want.channels;
-    size_t differing = 0;
-    for (size_t i = 0; i < count; i++)
-        differing += want.px[i] != got.px[i];
-    const int largest = picture_difference(&want, &got);
-    print_message("%s: %.4f %% differ, by at most %d\n", name,
-                  100 * (double)differing / (double)count, largest);
-    assert_in_range(largest, 0, LARGEST_MAX);
-    assert_true((double)differing <= SHARE_MAX * (double)count);
-    image_done(&want);
-    image_done(&got);
+    for (int i = 0; i < a->settings; i++)
+        if (!strcmp(a->setting[i].name, name))
+            return a->setting[i].value;
+    return NULL;
 }
 
-static void compare_metadata(const json_t *entry, const char *path)
+/* What was asked for stands in the picture; the seed goes on from picture to picture. */
+static void compare_metadata(const asked *a, int index, const char *path)
 {
-    const json_t *asked = json_object_get(entry, "job");
-    const char *prompt = json_string_value(json_object_get(asked, "prompt"));
+    const char *prompt = value_of(a, "prompt");
+    if (!prompt)
+        return;
     char *text = parameters_of(path), seed[64];
-    snprintf(seed, sizeof seed, "Seed: %.0f,", json_number_value(json_object_get(asked, "seed")));
+    snprintf(seed, sizeof seed, "Seed: %lld,", atoll(value_of(a, "seed")) + index);
     if (strncmp(text, prompt, strlen(prompt)) || !strstr(text, seed))
         fail_msg("metadata \"%s\", expected \"%s\" first and \"%s\"", text, prompt, seed);
     free(text);
 }
 
-static void run_folder(farm *f, const char *folder, const char *list, size_t count)
+static void finish(farm *f, running *r)
 {
-    json_t *all = golden_json(list), *entry;
-    const char *name;
-    command_line c;
-    char output[PROCESS_PATH];
-    assert_int_equal(json_object_size(all), count);
-    json_object_foreach(all, name, entry)
-    {
-        farm_path(f, output, "out.png");
-        build(&c, entry, json_string_value(json_object_get(entry, "model")), output);
-        farm_outcome o = farm_command(f, c.word);
-        farm_expect(&o, 0, "");
-        compare_picture(folder, name, output);
-        compare_metadata(entry, output);
-        remove(output);
+    char path[PROCESS_PATH];
+    const int code = process_wait(&r->process, f->deadline);
+    if (code)
+        fail_msg("%s/%s: exit code %d", r->asked.folder, r->asked.name, code);
+    for (int i = 0; i < r->asked.pictures; i++) {
+        const char *file = written(r, i, path);
+        image got = decode(file);
+        asked_compare(&r->asked, i, &got);
+        compare_metadata(&r->asked, i, file);
+        image_done(&got);
+        remove(file);
     }
-    json_decref(all);
+}
+
+/* Several commands at a time: what the worker does for one does not keep the next from starting. */
+static void run_folder(farm *f, const char *folder)
+{
+    static running all[IN_FLIGHT];
+    char list[ASKED_FILE];
+    snprintf(list, sizeof list, "%s/%s.json", folder, folder);
+    json_t *entries = golden_json(list), *entry;
+    const char *name;
+    int started = 0, finished = 0;
+    memset(all, 0, sizeof all);
+    json_object_foreach(entries, name, entry)
+    {
+        if (started - finished == IN_FLIGHT)
+            finish(f, &all[finished++ % IN_FLIGHT]);
+        running *r = &all[started++ % IN_FLIGHT];
+        *r = (running){0};
+        asked_read(&r->asked, folder, name, entry);
+        start(f, r, NULL);
+    }
+    assert_true(started > 0);
+    while (finished < started)
+        finish(f, &all[finished++ % IN_FLIGHT]);
+    json_decref(entries);
 }
 
 static void test_golden_pictures(void **state)
 {
     farm *f = farm_open(state, &(farm_options){.workers = 1});
-    run_folder(f, "pictures", "pictures/pictures.json", 13);
-    run_folder(f, "grammar", "grammar/grammar.json", 9);
+    for (int i = 0; asked_folders[i]; i++)
+        run_folder(f, asked_folders[i]);
     f->passed = true;
 }
 
@@ -201,15 +185,14 @@ static void make_layout(const char *arch, fixture_layout layout, const char *pat
         fail_msg("%s: %s", path, e.text);
 }
 
-static image run_entry(farm *f, const json_t *entry, const char *model)
+static image run_entry(farm *f, const char *name, const json_t *entry, const char *model)
 {
-    char output[PROCESS_PATH];
-    command_line c;
-    build(&c, entry, model, farm_path(f, output, "layout.png"));
-    farm_outcome o = farm_command(f, c.word);
-    farm_expect(&o, 0, "");
-    image i = decode(output);
-    remove(output);
+    running r = {0};
+    asked_read(&r.asked, "pictures", name, entry);
+    start(f, &r, model);
+    assert_int_equal(process_wait(&r.process, f->deadline), 0);
+    image i = decode(r.output);
+    remove(r.output);
     return i;
 }
 
@@ -231,7 +214,8 @@ static void test_folders_give_the_same_pictures(void **state)
         const char *arch = json_string_value(json_object_get(entry, "model"));
         snprintf(name, sizeof name, "layout-%zu", i);
         make_layout(arch, cases[i].layout, farm_path(f, folder, name));
-        image single = run_entry(f, entry, arch), other = run_entry(f, entry, folder);
+        image single = run_entry(f, cases[i].entry, entry, arch);
+        image other = run_entry(f, cases[i].entry, entry, folder);
         assert_int_equal(picture_difference(&single, &other), 0);
         image_done(&single);
         image_done(&other);

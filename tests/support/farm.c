@@ -37,7 +37,7 @@ const char *farm_golden(char to[1024], const char *name)
 
 static void make_folder(farm *f)
 {
-    static const char *const archs[] = {"tiny", "tiny3"};
+    static const char *const archs[] = {"tiny", "tiny3", "tiny9"};
     char path[PROCESS_PATH], model[1024], name[32];
     snprintf(f->folder, sizeof f->folder, "/tmp/overpaint-test-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
@@ -47,6 +47,8 @@ static void make_folder(farm *f)
         snprintf(name, sizeof name, "models/%s.safetensors", archs[i]);
         assert_int_equal(symlink(fixture_shared(archs[i], model), farm_path(f, path, name)), 0);
     }
+    assert_int_equal(
+        symlink(farm_golden(model, "upscalers"), farm_path(f, path, "models/upscalers")), 0);
     setenv("OVERPAINT_ENDPOINT", f->endpoint, 1);
     setenv("XDG_RUNTIME_DIR", f->folder, 1);
     setenv("XDG_CACHE_HOME", f->folder, 1);

@@ -2,12 +2,18 @@
 #ifndef TESTS_SUPPORT_JOBS_H
 #define TESTS_SUPPORT_JOBS_H
 
-#include <jansson.h>
-
+#include "tests/support/asked.h"
 #include "worker/service.h"
 
-/* A work for the entry `name` of pictures/pictures.json; the model's path in job.model. */
-work *jobs_golden(const char *name, const json_t *entry);
+/* A work for a golden job; the model's path in job.model. */
+work *jobs_golden(const asked *a);
+
+/* A job by its settings: a NULL-ended list of words, names, as on the command line, and values;
+ * "input" and "mask" are files of tests/golden, "model" is a fixture. Small, quick and seeded
+ * unless they say otherwise: tiny, 64 x 64 pixels, 4 steps, seed 1. */
+work *jobs_make(const char *task_name, const char *const *words);
+/* Adds a picture as a PNG file. */
+void jobs_add_picture(work *w, input_role role, const image *picture);
 
 /* A txt2img job for model `arch`: 64 x 64 pixels, Euler, 4 steps, CFG 7, seed 1. Change it before
  * it is taken in. */
@@ -26,7 +32,8 @@ work *jobs_next_complete(service *s);
  * with its pictures or its error. */
 void jobs_run(service *s, work **works, int count);
 
-/* A service on `backend` with `threads` threads; fails the test when it cannot start. */
+/* A service on `backend`, whose upscalers are those of tests/golden, with `threads` threads; fails
+ * the test when it cannot start. */
 service *jobs_service(const char *backend, int threads, int band_rows, int64_t memory_budget);
 
 /* Fails the test with its text when the job failed, or its files differ from those of `want`. */
@@ -34,8 +41,7 @@ void jobs_assert_done(const work *w);
 void jobs_assert_same(const work *w, const work *want);
 void jobs_assert_same_picture(const work *w, int index, const work *want, int want_index);
 
-/* Compares picture 0 of a work with a PNG of tests/golden: the share of values that differ, and by
- * how much at most. */
-double jobs_difference(const work *w, const char *file, int *largest);
+/* Result `index`, decoded. */
+image jobs_picture(const work *w, int index);
 
 #endif

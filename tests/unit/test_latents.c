@@ -125,15 +125,20 @@ static void compare(bench *b, const seq *s, const checkpoint *golden, const char
     free(got);
 }
 
-static void check_folder(bench *b, const char *list, const char *latents, size_t count)
+static void check_folder(bench *b, const char *folder, size_t count)
 {
+    char list[64], latents[64];
+    snprintf(list, sizeof list, "%s/%s.json", folder, folder);
+    snprintf(latents, sizeof latents, "%s/latents.safetensors", folder);
     json_t *all = golden_json(list), *entry;
     checkpoint *golden = golden_open(latents);
     const char *name;
     assert_int_equal(json_object_size(all), count);
     json_object_foreach(all, name, entry)
     {
-        work *w = jobs_golden(name, entry);
+        asked a;
+        asked_read(&a, folder, name, entry);
+        work *w = jobs_golden(&a);
         run *r = begin(b, w);
         compare(b, r->first, golden, name);
         run_free(&b->held, &r);
@@ -145,12 +150,12 @@ static void check_folder(bench *b, const char *list, const char *latents, size_t
 
 static void latents_of_pictures(void **state)
 {
-    check_folder(*state, "pictures/pictures.json", "pictures/latents.safetensors", 13);
+    check_folder(*state, "pictures", 13);
 }
 
 static void latents_of_grammar(void **state)
 {
-    check_folder(*state, "grammar/grammar.json", "grammar/latents.safetensors", 9);
+    check_folder(*state, "grammar", 9);
 }
 
 /* The final latent of a job with eight rows; malloc'ed. */
