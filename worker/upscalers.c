@@ -9,12 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PLACES = 3, PATH_BYTES = 1024, NAME_BYTES = 256, LISTED = 32 };
+#include "worker/model/upscaler_names.h"
+
+enum { PLACES = 2, PATH_BYTES = 1024, NAME_BYTES = 256, LISTED = 32 };
 
 static const char *const endings[] = {".safetensors", ".pth", ".pt"};
 enum { ENDINGS = sizeof endings / sizeof *endings };
 
-/* The folders to look in, in order: the user's, that of an installed program, that of a build. */
+/* The folders to look in, in order: the user's, and the one beside the program's bin/ (of an
+ * installation as of a build). */
 static int list_places(const char *folder, char place[PLACES][PATH_BYTES])
 {
     char program[PATH_BYTES / 2];
@@ -27,7 +30,6 @@ static int list_places(const char *folder, char place[PLACES][PATH_BYTES])
     program[length] = 0;
     *strrchr(program, '/') = 0;
     snprintf(place[n++], PATH_BYTES, "%s/../share/overpaint/upscalers", program);
-    snprintf(place[n++], PATH_BYTES, "%s/../../deploy/models", program);
     return n;
 }
 
@@ -103,19 +105,32 @@ static bool is_file(const char *path, model_file *file)
     return true;
 }
 
+/* The first file of this very name. */
+static bool find_name(char place[PLACES][PATH_BYTES], int places, const char *name,
+                      model_file *file)
+{
+    char path[PATH_BYTES + NAME_BYTES + 16];
+    for (int i = 0; i < places; i++)
+        for (int k = 0; k < ENDINGS; k++) {
+            snprintf(path, sizeof path, "%.1023s/%.255s%s", place[i], name, endings[k]);
+            if (strlen(path) < sizeof file->path && is_file(path, file))
+                return true;
+        }
+    return false;
+}
+
 int upscalers_find(const char *folder, const char *name, model_file *file, err *e)
 {
-    char place[PLACES][PATH_BYTES], path[PATH_BYTES + NAME_BYTES + 16];
+    char place[PLACES][PATH_BYTES];
     if (strchr(name, '/'))
         return is_file(name, file)
                    ? 0
                    : err_set(e, ERR_NOT_FOUND, "no upscaler %.300s: there is no such file", name);
     const int places = list_places(folder, place);
-    for (int i = 0; i < places; i++)
-        for (int k = 0; k < ENDINGS; k++) {
-            snprintf(path, sizeof path, "%.1023s/%.255s%s", place[i], name, endings[k]);
-            if (strlen(path) < sizeof file->path && is_file(path, file))
-                return 0;
-        }
+    if (find_name(place, places, name, file))
+        return 0;
+    for (const char *const *other = upscaler_names(name); other && *other; other++)
+        if (find_name(place, places, *other, file))
+            return 0;
     return not_found(name, place, places, e);
 }

@@ -12,6 +12,7 @@
 #include "tests/support/failing.h"
 #include "tests/support/fixture.h"
 #include "tests/support/rig.h"
+#include "worker/model/upscaler.h"
 
 /* Loads with failures at every step-th allocation until one load meets none. */
 static void fail_every(int64_t step, dev_options options)
@@ -54,11 +55,40 @@ static void failures_of_a_real_load_are_errors(void **state)
     fail_every(29, (dev_options){.backend = "ref", .threads = 1});
 }
 
+/* Upscalers, from both formats of torch.save. */
+static void every_failure_of_an_upscaler_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const files[] = {GOLDEN_DIR "/upscalers/rrdb-x4.pth",
+                                        GOLDEN_DIR "/upscalers/srvgg-x2-legacy.pth"};
+    char why[256];
+    dev_options options = {.backend = "cpu", .threads = 1};
+    dev *d = dev_new(&options, why);
+    assert_non_null(d);
+    for (int i = 0; i < 2; i++)
+        for (int64_t n = 0;; n++) {
+            assert_true(n < 1 << 16);
+            err e = {0};
+            failing_after(n);
+            upscaler *u = upscaler_load(d, files[i], &e);
+            bool met = failing_stop();
+            assert_int_equal(met, !u);
+            if (u) {
+                upscaler_free(&u);
+                break;
+            }
+            assert_true(e.code != ERR_OK && strlen(e.text) > 0);
+            dev_clear(d);
+        }
+    dev_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failure_of_a_dry_load_is_an_error),
         cmocka_unit_test(failures_of_a_real_load_are_errors),
+        cmocka_unit_test(every_failure_of_an_upscaler_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

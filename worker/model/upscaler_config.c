@@ -184,10 +184,11 @@ static void read_srvgg(upscaler_config *c, const checkpoint *file, problems *p)
 /* Finds prefix, kind and family. */
 static bool find_kind(upscaler_config *c, const checkpoint *file)
 {
+    char name[96];
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        char name[96];
+        *c = (upscaler_config){.kind = UPSCALER_RRDB};
         snprintf(c->prefix, sizeof c->prefix, "%s", prefixes[i]);
-        for (c->family = 0; c->family < (int)(sizeof families / sizeof *families); c->family++) {
+        for (; c->family < (int)(sizeof families / sizeof *families); c->family++) {
             name_of(name, sizeof name, c, families[c->family].dense, 0, 1, 1);
             if (checkpoint_has(file, name))
                 return true;
@@ -197,7 +198,6 @@ static bool find_kind(upscaler_config *c, const checkpoint *file)
         name_of(name, sizeof name, c, "body.#.weight", 0, 0, 0);
         if (checkpoint_has(file, name))
             return true;
-        c->kind = UPSCALER_RRDB;
     }
     return false;
 }
@@ -239,7 +239,6 @@ static void read_sizes(upscaler_config *c, const checkpoint *file, problems *p)
 int upscaler_config_read(upscaler_config *c, const checkpoint *file, err *e)
 {
     problems p = {0};
-    *c = (upscaler_config){0};
     if (find_kind(c, file))
         read_sizes(c, file, &p);
     else
