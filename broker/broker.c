@@ -58,7 +58,8 @@ void broker_send(broker *b, peer *to, const wire_header *h, zmq_msg_t *payload, 
         peers_send(b->peers, to, &r, progress ? 0 : b->written, progress);
         return;
     }
-    log_event(LOG_ERROR, "broker", "unsendable", "text=\"%s\"", e.text);
+    char text[sizeof e.text];
+    log_event(LOG_ERROR, "broker", "unsendable", "text=%s", log_quote(text, sizeof text, e.text));
     if (h->body_case != OVERPAINT__HEADER__BODY_FAILURE)
         broker_failure(b, to, h->request, &e);
 }
@@ -211,9 +212,11 @@ static void note_malformed(broker *b, peer_side side, const wire_message *m, con
     if (b->now - b->warned_ms < WARN_EVERY_MS)
         return;
     b->warned_ms = b->now;
-    log_event(LOG_WARN, "broker", "malformed", "side=%s so_far=%llu text=\"%s\"",
+    char text[sizeof e->text];
+    log_event(LOG_WARN, "broker", "malformed", "side=%s so_far=%llu text=%s",
               side == SIDE_WORKER ? "worker" : "client",
-              (unsigned long long)b->counts.dropped_malformed, e->text);
+              (unsigned long long)b->counts.dropped_malformed,
+              log_quote(text, sizeof text, e->text));
 }
 
 /* Reads some messages of one side. Negative: the socket failed. */

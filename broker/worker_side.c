@@ -216,7 +216,9 @@ static void keep_result(broker *b, const queue_job *j, wire_message *m)
     const Overpaint__Result r = complete_result(b, j, m->header->done->result);
     if (deliver_settle(b, &j->id, &r, m->frame, m->frames, &e)) {
         b->counts.store_errors++; /* the watchers will be told, see do_ended */
-        log_event(LOG_ERROR, "broker", "unstorable", "text=\"%s\"", e.text);
+        char text[sizeof e.text];
+        log_event(LOG_ERROR, "broker", "unstorable", "text=%s",
+                  log_quote(text, sizeof text, e.text));
     }
 }
 

@@ -150,7 +150,9 @@ int main(int argc, char **argv)
     log_threshold = (log_level)s.level;
     catch_signals();
     if (serve(&s, &e)) {
-        log_event(LOG_ERROR, "worker", "ended", "code=%s text=\"%s\"", err_name(e.code), e.text);
+        char text[sizeof e.text];
+        log_event(LOG_ERROR, "worker", "ended", "code=%s text=%s", err_name(e.code),
+                  log_quote(text, sizeof text, e.text));
         return e.code == ERR_INVALID ? EXIT_USAGE : EXIT_START;
     }
     return EXIT_SUCCESS;

@@ -78,14 +78,14 @@ static void complete(net *n, work *w)
     engine_status status;
     service_status(n->service, w->device, &status);
     unhold(n, w);
-    char id[JOB_ID_TEXT];
+    char id[JOB_ID_TEXT], text[sizeof w->error.text];
     job_id_text(&w->job.id, id);
     if (w->error.code == ERR_OK)
         log_event(LOG_INFO, "net", "done", "job=%s ms=%lld", id,
                   (long long)(clock_ms() - w->started_ms));
     else
-        log_event(LOG_WARN, "net", "failed", "job=%s code=%s text=\"%s\"", id,
-                  err_name(w->error.code), w->error.text);
+        log_event(LOG_WARN, "net", "failed", "job=%s code=%s text=%s", id, err_name(w->error.code),
+                  log_quote(text, sizeof text, w->error.text));
     n->broken |= w->again && w->error.code == ERR_DEVICE;
     reply *r = reply_new(w, status.class_name);
     if (r && n->draining && w->error.code == ERR_CANCELLED && w->released)
@@ -226,13 +226,14 @@ static void dispatch(net *n, wire_message *m)
 static void reconnect(net *n, int64_t now)
 {
     err e = {0};
+    char text[sizeof e.text];
     if (n->socket)
         zmq_close(n->socket);
     n->welcome = false;
     n->heard_ms = now;
     n->socket = wire_connect(n->context, n->options->endpoint, &e);
     if (!n->socket)
-        log_event(LOG_ERROR, "net", "connect", "text=\"%s\"", e.text);
+        log_event(LOG_ERROR, "net", "connect", "text=%s", log_quote(text, sizeof text, e.text));
     n->hello_ms = now;
     net_say_hello(n);
 }
@@ -249,8 +250,9 @@ static void receive_all(net *n, int64_t now)
             wire_message_done(&m);
         } else if (rc < 0) {
             n->dropped++;
-            log_event(LOG_WARN, "net", "dropped", "count=%llu text=\"%s\"",
-                      (unsigned long long)n->dropped, e.text);
+            char text[sizeof e.text];
+            log_event(LOG_WARN, "net", "dropped", "count=%llu text=%s",
+                      (unsigned long long)n->dropped, log_quote(text, sizeof text, e.text));
             if (rc == ERR_IO)
                 return;
         }

@@ -13,7 +13,8 @@
 #include "worker/model/conditioning.h"
 #include "worker/model/plan.h"
 
-enum { TEXTS_MAX = 64 }; /* conditionings kept, unless more are in use */
+enum { NAME_QUOTED = 260 }; /* room for a model's name in a log line */
+enum { TEXTS_MAX = 64 };    /* conditionings kept, unless more are in use */
 
 /* What the budget is planned for: both halves of guidance for one picture of 512 x 512. */
 enum { PLAN_SIDE = 512, PLAN_ROWS = 2 };
@@ -117,8 +118,9 @@ static bool drop_model(residents *all, const resident *except)
         return false;
     resident *r = *oldest;
     *oldest = r->next;
+    char name[NAME_QUOTED];
     log_event(LOG_INFO, "engine", "model_dropped", "device=%s model=%s", all->d->name,
-              resident_name(r));
+              log_quote(name, sizeof name, resident_name(r)));
     resident_free(all, r);
     return true;
 }
@@ -190,7 +192,7 @@ static resident *load(residents *all, const model_file *file, err *e)
     const char *path = file->path;
     dev_options options = all->d->options;
     model_plan_result plan;
-    char what[1100];
+    char what[1100], name[NAME_QUOTED];
     if (plan_packing(all, &options, path, &plan, e))
         return NULL;
     snprintf(what, sizeof what, "model %s", path);
@@ -218,8 +220,9 @@ static resident *load(residents *all, const model_file *file, err *e)
     r->next = all->first;
     all->first = r;
     log_event(LOG_INFO, "engine", "model_loaded",
-              "device=%s model=%s seconds=%.2f bytes=%zu winograd=%d", all->d->name, r->model->name,
-              clock_seconds() - began, r->model->weights.used, options.winograd_most);
+              "device=%s model=%s seconds=%.2f bytes=%zu winograd=%d", all->d->name,
+              log_quote(name, sizeof name, r->model->name), clock_seconds() - began,
+              r->model->weights.used, options.winograd_most);
     return r;
 }
 
