@@ -226,10 +226,11 @@ static resident *load(residents *all, const model_file *file, err *e)
     return r;
 }
 
-static resident *find(residents *all, const model_file *file)
+/* A file may be asked for as either kind, and is loaded as that: loading says what it is not. */
+static resident *find(residents *all, const model_file *file, bool enlarges)
 {
     resident *r = all->first;
-    while (r && !models_same(&r->file, file))
+    while (r && (!models_same(&r->file, file) || !r->enlarger == enlarges))
         r = r->next;
     return r;
 }
@@ -245,7 +246,7 @@ static resident *used(residents *all, resident *r)
 
 resident *residents_get(residents *all, const model_file *file, err *e)
 {
-    resident *r = find(all, file);
+    resident *r = find(all, file, false);
     return used(all, r ? r : load(all, file, e));
 }
 
@@ -305,7 +306,7 @@ static resident *load_enlarger(residents *all, const model_file *file, int width
 
 resident *residents_enlarger(residents *all, const model_file *file, int width, int height, err *e)
 {
-    resident *r = find(all, file);
+    resident *r = find(all, file, true);
     return used(all, r ? r : load_enlarger(all, file, width, height, e));
 }
 

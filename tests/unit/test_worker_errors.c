@@ -129,6 +129,32 @@ static void bad_models(void **state)
     unlink(path);
 }
 
+static work *job_with_upscaler(const char *path)
+{
+    work *w = jobs_simple("tiny3", "");
+    jobs_set_input(w, "cat.png");
+    w->job.task = TASK_UPSCALE;
+    w->job.upscale.scale = 2;
+    assert_true(strlen(path) < sizeof w->job.upscale.upscaler);
+    strcpy(w->job.upscale.upscaler, path);
+    return w;
+}
+
+/* A file that is loaded as one kind is not taken for the other. */
+static void files_of_the_other_kind(void **state)
+{
+    const char *network = GOLDEN_DIR "/../../deploy/models/animevideov3-x4.safetensors";
+    char model[1024], path[1024];
+    assert_non_null(realpath(network, path));
+    work *w = job_with_upscaler(path);
+    jobs_run(*state, &w, 1);
+    jobs_assert_done(w);
+    work_free(&w);
+    assert_fails_alone(*state, job_with_model(path), ERR_INVALID, "no diffusion network");
+    fixture_shared("tiny3", model); /* loaded by the one that worked */
+    assert_fails_alone(*state, job_with_upscaler(model), ERR_INVALID, "no upscaler");
+}
+
 static void write_text(const char *path, const char *text)
 {
     FILE *f = fopen(path, "wb");
@@ -400,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nan_weights_are_named),
         cmocka_unit_test(bad_models),
+        cmocka_unit_test(files_of_the_other_kind),
         cmocka_unit_test(hash_is_of_the_loaded_file),
         cmocka_unit_test(long_prompts),
         cmocka_unit_test(hostile_pictures),
