@@ -17,6 +17,16 @@ static int soften_mask(image *out, const frame_source *from, err *e)
     return rc ? rc : mask_blur(out, from->options.blur_x, from->options.blur_y, e);
 }
 
+/* Blurring, resizing and cutting may leave nothing of a small mask. */
+static int check_left(image_box *bounds, const image *mask, err *e)
+{
+    if (mask_bounds(bounds, mask))
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "nothing of the mask is left to be repainted: it is too small for its blur and "
+                   "the size, or lies outside what is sampled");
+}
+
 /* Only masked: the region of the source that is sampled. */
 static int find_region(image_box *out, const image *mask, const frame_source *from, err *e)
 {
@@ -26,10 +36,10 @@ static int find_region(image_box *out, const image *mask, const frame_source *fr
                               .w = from->width,
                               .h = from->height};
     image_box bounds = {0};
-    if (!mask_bounds(&bounds, mask))
-        return err_set(e, ERR_INVALID, "nothing of the mask is left to be repainted");
-    *out = mask_region(bounds, &o);
-    return 0;
+    int rc = check_left(&bounds, mask, e);
+    if (!rc)
+        *out = mask_region(bounds, &o);
+    return rc;
 }
 
 /* Only masked: the mask of the region, at the sampled size; the whole of it is the overlay. */
@@ -50,6 +60,7 @@ static int crop_mask(frame *f, image *out, image *mask, const frame_source *from
 static int make_masks(frame *f, scene_input *input, const frame_source *from, err *e)
 {
     image mask = {0};
+    image_box ignored;
     int rc = soften_mask(&mask, from, e);
     if (!rc && from->options.only_masked)
         rc = crop_mask(f, &input->mask, &mask, from, e);
@@ -59,6 +70,8 @@ static int make_masks(frame *f, scene_input *input, const frame_source *from, er
             rc = mask_overlay(&f->overlay, &input->mask, e);
     }
     image_done(&mask);
+    if (!rc)
+        rc = check_left(&ignored, &input->mask, e);
     if (!rc && from->latent_mask)
         rc = mask_fit(&input->latent_mask, from->latent_mask, from->resize, from->width,
                       from->height, e);

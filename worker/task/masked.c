@@ -65,8 +65,8 @@ static int read_sketch(image *picture, image *mask, const job_picture *in, const
         rc = image_flatten(&sketch, &decoded, j->background, e);
     image_done(&decoded);
     if (!rc)
-        rc = mask_from_sketch(mask, &painted, &sketch, picture, j->inpaint.sketch_transparency,
-                              j->inpaint.blur_x, e);
+        rc = mask_from_sketch(mask, &painted, &sketch, picture,
+                              j->inpaint.sketch_transparency / 100, j->inpaint.blur_x, e);
     image_done(&sketch);
     if (rc)
         return rc;

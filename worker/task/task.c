@@ -200,8 +200,8 @@ int task_take(task *t, const job *j, int scene, int number, scene_result *sample
     *out = (task_outputs){0};
     int rc = row->take ? row->take(t, j, scene, number, sampled, out, e)
                        : task_emit(out, number, &sampled->picture, scene, number, e);
-    const bool last = atomic_fetch_sub(&t->untaken, 1) == 1;
-    if (!rc && last && row->finish)
+    /* a picture that failed is never taken, so that nothing is finished without it */
+    if (!rc && atomic_fetch_sub(&t->untaken, 1) == 1 && row->finish)
         rc = row->finish(t, j, out, e);
     scene_result_done(sampled);
     if (rc)
