@@ -22,6 +22,13 @@ typedef struct {
     int scenes;
 } own;
 
+static void scene_state_done(scene_state *s)
+{
+    image_done(&s->from);
+    image_done(&s->canvas);
+    frame_done(&s->frame);
+}
+
 /* Which side a scene adds. */
 static int step_of(const own *w, int scene)
 {
@@ -172,6 +179,8 @@ static int take(task *t, const job *j, int scene, int number, scene_result *samp
     image picture = {0};
     (void)j;
     int rc = put_back(&w->scene[scene], &w->step[step], sampled, &picture, e);
+    if (scene > 0) /* a scene of its own: nobody comes back to it */
+        scene_state_done(&w->scene[scene]);
     if (rc)
         return rc;
     if (step + 1 < w->steps) {
@@ -194,11 +203,8 @@ static void done(void *at)
     own *w = at;
     if (!w)
         return;
-    for (int i = 0; w->scene && i < w->scenes; i++) {
-        image_done(&w->scene[i].from);
-        image_done(&w->scene[i].canvas);
-        frame_done(&w->scene[i].frame);
-    }
+    for (int i = 0; w->scene && i < w->scenes; i++)
+        scene_state_done(&w->scene[i]);
     free(w->scene);
     free(w);
 }
