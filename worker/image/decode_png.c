@@ -9,29 +9,15 @@
 #include <string.h>
 
 #include "proto/exif.h"
+#include "worker/image/png_failure.h"
 
 typedef struct {
     decoded *out;
     const uint8_t *bytes;
     size_t size, at;
     const image_limits *limits;
-    err *e;
-    int rc;
+    png_failure failure;
 } png_source;
-
-static void fail(png_structp png, png_const_charp message)
-{
-    png_source *s = png_get_error_ptr(png);
-    err_code code = strstr(message, "memory") ? ERR_NO_MEMORY : ERR_INVALID;
-    s->rc = err_set(s->e, code, "the PNG file is damaged: %s", message);
-    png_longjmp(png, 1);
-}
-
-static void ignore(png_structp png, png_const_charp message)
-{
-    (void)png;
-    (void)message;
-}
 
 static void take(png_structp png, png_bytep to, size_t count)
 {
@@ -68,7 +54,7 @@ static void keep_profile(png_structp png, png_infop info, png_source *s)
     png_uint_32 size;
     int method;
     if (png_get_iCCP(png, info, &name, &method, &profile, &size))
-        s->rc = decoded_keep_profile(s->out, profile, size, s->e);
+        s->failure.rc = decoded_keep_profile(s->out, profile, size, s->failure.e);
 }
 
 static void read_orientation(png_structp png, png_infop info, decoded *out)
@@ -86,7 +72,7 @@ static void read_picture(png_structp png, png_infop info, png_source *s)
     bool grey = !(png_get_color_type(png, info) & PNG_COLOR_MASK_COLOR);
     s->out->samples = grey ? SAMPLES_GREY : SAMPLES_RGB;
     keep_profile(png, info, s);
-    if (s->rc)
+    if (s->failure.rc)
         return;
     int passes = png_get_interlace_type(png, info) == PNG_INTERLACE_ADAM7 ? 7 : 1;
     set_conversions(png, info);
@@ -94,8 +80,8 @@ static void read_picture(png_structp png, png_infop info, png_source *s)
     int w = (int)png_get_image_width(png, info), h = (int)png_get_image_height(png, info);
     int channels = png_get_channels(png, info);
     size_t stride = (size_t)w * (size_t)channels;
-    s->rc = image_new(&s->out->picture, w, h, channels, s->e);
-    if (s->rc)
+    s->failure.rc = image_new(&s->out->picture, w, h, channels, s->failure.e);
+    if (s->failure.rc)
         return;
     for (int pass = 0; pass < passes; pass++)
         for (int y = 0; y < h; y++)
@@ -138,18 +124,23 @@ int decode_png(decoded *out, const uint8_t *bytes, size_t size, const image_limi
     int rc = check_header(bytes, size, limits, e);
     if (rc)
         return rc;
-    png_source s = {.out = out, .bytes = bytes, .size = size, .limits = limits, .e = e};
+    png_source s = {.out = out,
+                    .bytes = bytes,
+                    .size = size,
+                    .limits = limits,
+                    .failure = {.what = "the PNG file is damaged", .e = e}};
     png_infop info = NULL;
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, fail, ignore);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s.failure, png_failure_raise,
+                                             png_failure_ignore);
     if (png)
         info = png_create_info_struct(png);
     if (!info) {
-        s.rc = err_set(e, ERR_NO_MEMORY, "no memory to read a PNG file");
+        s.failure.rc = err_set(e, ERR_NO_MEMORY, "no memory to read a PNG file");
         goto out;
     }
     png_set_read_fn(png, &s, take);
     guarded(png, info, &s);
 out:
     png_destroy_read_struct(&png, &info, NULL);
-    return s.rc;
+    return s.failure.rc;
 }

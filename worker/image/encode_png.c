@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/recode.h"
+#include "worker/image/png_failure.h"
 
 enum { ZLIB_LEVEL = 4 };
 
@@ -17,23 +18,8 @@ typedef struct {
     sink *to;
     const image *in;
     png_text *text; /* NULL: none */
-    err *e;
-    int rc;
+    png_failure failure;
 } png_target;
-
-static void fail(png_structp png, png_const_charp message)
-{
-    png_target *t = png_get_error_ptr(png);
-    err_code code = strstr(message, "memory") ? ERR_NO_MEMORY : ERR_INVALID;
-    t->rc = err_set(t->e, code, "the picture cannot be written as PNG: %s", message);
-    png_longjmp(png, 1);
-}
-
-static void ignore(png_structp png, png_const_charp message)
-{
-    (void)png;
-    (void)message;
-}
 
 static void put(png_structp png, png_bytep bytes, size_t size)
 {
@@ -91,22 +77,26 @@ int encode_png(sink *to, const image *in, int quality, const metadata *m, err *e
     (void)quality; /* nothing is lost, whatever it says */
     png_text text;
     char *latin1 = NULL;
-    png_target t = {.to = to, .in = in, .text = m->parameters ? &text : NULL, .e = e};
+    png_target t = {.to = to,
+                    .in = in,
+                    .text = m->parameters ? &text : NULL,
+                    .failure = {.what = "the picture cannot be written as PNG", .e = e}};
     if (m->parameters)
-        t.rc = make_text(&text, &latin1, m->parameters, e);
-    if (t.rc)
-        return t.rc;
+        t.failure.rc = make_text(&text, &latin1, m->parameters, e);
+    if (t.failure.rc)
+        return t.failure.rc;
     png_infop info = NULL;
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &t, fail, ignore);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &t.failure, png_failure_raise,
+                                              png_failure_ignore);
     if (png)
         info = png_create_info_struct(png);
     if (info) {
         png_set_write_fn(png, &t, put, flush);
         guarded(png, info, &t);
     } else {
-        t.rc = err_set(e, ERR_NO_MEMORY, "no memory to write a PNG file");
+        t.failure.rc = err_set(e, ERR_NO_MEMORY, "no memory to write a PNG file");
     }
     png_destroy_write_struct(&png, &info);
     free(latin1);
-    return t.rc;
+    return t.failure.rc;
 }
