@@ -122,6 +122,36 @@ static void nothing_left_of_a_mask(void **state)
     }
 }
 
+/* ---------------------------------------------------------------- rounds */
+
+/* No curve stops the worker: 1 - cos(pi / 2) is not 1, and a final strength may be any. */
+static void curves_end_at_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        loop_curve curve;
+        double final;
+        int steps; /* of the last round's schedule, with fix_steps */
+    } rows[] = {{LOOP_LINEAR, 0, 0},         {LOOP_LAZY, 0, 0},          {LOOP_AGGRESSIVE, 0, 0},
+                {LOOP_LAZY, 1e-9, 0},        {LOOP_AGGRESSIVE, 1e-9, 0}, {LOOP_LINEAR, 0.5, 300},
+                {LOOP_AGGRESSIVE, 0.5, 300}, {LOOP_LAZY, 0.5, 300}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        task t;
+        job j = new_job(TASK_LOOPBACK);
+        j.fix_steps = true;
+        j.steps = 150;
+        j.loopback.loops = 32;
+        j.loopback.curve = rows[i].curve;
+        j.loopback.final_strength = rows[i].final;
+        assert_int_equal(prepare(&t, &j, NULL), 0);
+        assert_int_equal(t.scenes, 32);
+        assert_int_equal(t.scene[0].steps, 200);
+        assert_int_equal(t.scene[31].steps, rows[i].steps);
+        task_done(&t);
+        job_done(&j);
+    }
+}
+
 /* ---------------------------------------------------------------- failures */
 
 /* Gives the scene's picture back as it was. */
@@ -168,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transparency_of_a_sketch_is_percent),
         cmocka_unit_test(nothing_left_of_a_mask),
+        cmocka_unit_test(curves_end_at_nothing),
         cmocka_unit_test(nothing_is_finished_without_a_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

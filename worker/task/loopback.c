@@ -33,13 +33,15 @@ static double curve_at(loop_curve curve, double p)
     }
 }
 
+/* On its way to 0 a curve passes strengths for which fix_steps has no schedule: those are 0. */
 static double strength_at(const job *j, int round)
 {
     const loopback_options *o = &j->loopback;
-    if (o->loops == 1)
-        return j->denoising_strength;
-    return j->denoising_strength + (o->final_strength - j->denoising_strength) *
-                                       curve_at(o->curve, (double)round / (o->loops - 1));
+    double strength = j->denoising_strength;
+    if (o->loops > 1)
+        strength += (o->final_strength - j->denoising_strength) *
+                    curve_at(o->curve, (double)round / (o->loops - 1));
+    return j->fix_steps && j->steps / strength > JOB_SCHEDULE_MAX ? 0 : strength;
 }
 
 /* One batch gives every round, several give the last round of each. */
