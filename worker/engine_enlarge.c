@@ -23,10 +23,10 @@ bool engine_enlarge(engine *en)
     int rc = run_enlarge(&en->held, r, &e);
     engine_idle(en);
     r->enlarging.turn = ++en->turn;
+    engine_report(en); /* before the last tile may end the run */
     if (rc)
         engine_end(en, r, &e);
     else if (run_enlarged(r, &whole))
         engine_hand_out(en, r, scene, 0, &whole);
-    engine_report(en);
     return true;
 }

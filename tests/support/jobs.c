@@ -25,15 +25,42 @@ static void read_input(job *j, const char *file, input_role role)
     (void)rc;
 }
 
+static void add_picture(job *j, input_role role, const image *picture)
+{
+    err e = {0};
+    job_picture p = {.role = role};
+    uint8_t *bytes;
+    int rc = image_encode(&bytes, &p.size, picture, FORMAT_PNG, 0, NULL, &e);
+    p.bytes = bytes;
+    j->owns_bytes = true;
+    if (!rc)
+        rc = job_add_input(j, p, &e);
+    assert(!rc);
+    (void)rc;
+}
+
+/* "WxH": a patterned picture of that size; else a file of tests/golden. */
+static void add_input(job *j, const char *value, input_role role)
+{
+    int w, h;
+    if (sscanf(value, "%dx%d", &w, &h) != 2) {
+        read_input(j, value, role);
+        return;
+    }
+    image i = picture_pattern(w, h, 3);
+    add_picture(j, role, &i);
+    image_done(&i);
+}
+
 static void set(job *j, const char *name, const char *value)
 {
     char path[1024];
     err e = {0};
     int rc = 0;
     if (!strcmp(name, "input"))
-        read_input(j, value, INPUT_PICTURE);
+        add_input(j, value, INPUT_PICTURE);
     else if (!strcmp(name, "mask"))
-        read_input(j, value, INPUT_MASK);
+        add_input(j, value, INPUT_MASK);
     else if (!strcmp(name, "model"))
         snprintf(j->model, sizeof j->model, "%s", fixture_shared(value, path));
     else
@@ -89,16 +116,7 @@ work *jobs_make(const char *task_name, const char *const *words)
 
 void jobs_add_picture(work *w, input_role role, const image *picture)
 {
-    err e = {0};
-    job_picture p = {.role = role};
-    uint8_t *bytes;
-    int rc = image_encode(&bytes, &p.size, picture, FORMAT_PNG, 0, NULL, &e);
-    p.bytes = bytes;
-    w->job.owns_bytes = true;
-    if (!rc)
-        rc = job_add_input(&w->job, p, &e);
-    assert(!rc);
-    (void)rc;
+    add_picture(&w->job, role, picture);
 }
 
 work *jobs_simple(const char *arch, const char *text)
