@@ -108,7 +108,7 @@ static void bad_models(void **state)
     fixture_shared("tiny3", good);
     assert_fails_alone(*state, job_with_model("/nowhere/model"), ERR_NOT_FOUND, "/nowhere/model");
     assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND,
-                       "no model absent: this worker has no folder of models (--models DIR)");
+                       "no model absent in ");
 
     FILE *in = fopen(good, "rb"), *out = fopen(file_in_build(path, "cut"), "wb");
     assert_true(in && out);
@@ -138,6 +138,19 @@ static work *job_with_upscaler(const char *path)
     assert_true(strlen(path) < sizeof w->job.upscale.upscaler);
     strcpy(w->job.upscale.upscaler, path);
     return w;
+}
+
+static void no_folder_of_models(void **state)
+{
+    (void)state;
+    err e = {0};
+    model_file file;
+    models *m = models_new(NULL, NULL, &e);
+    assert_non_null(m);
+    assert_int_equal(models_find(m, "absent", &file, &e), ERR_NOT_FOUND);
+    assert_string_equal(e.text,
+                        "no model absent: this worker has no folder of models (--models DIR)");
+    models_free(&m);
 }
 
 /* A file that is loaded as one kind is not taken for the other. */
@@ -426,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nan_weights_are_named),
         cmocka_unit_test(bad_models),
+        cmocka_unit_test(no_folder_of_models),
         cmocka_unit_test(files_of_the_other_kind),
         cmocka_unit_test(hash_is_of_the_loaded_file),
         cmocka_unit_test(long_prompts),
