@@ -1,0 +1,216 @@
+/* The threads of a cluster, each on a stack of its own, one running at a time.
+ *
+ * A thread runs until it must wait. The scheduler takes one warp as far as it gets before the next,
+ * from either end: what depends on a barrier that is not there then reads what was never written,
+ * or what was overwritten long ago. */
+#include "tests/cuemu/device.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+#include <sys/mman.h>
+
+#if !defined(__x86_64__)
+#error "the switch between fibers is written for x86-64"
+#endif
+
+namespace cuemu {
+thread_local device device_here;
+static thread_local thread *self;
+
+/* Saves what a function must keep, changes the stack, and returns there. */
+extern "C" void cuemu_switch(void **save, void *to);
+__asm__(".text\n"
+        ".type cuemu_switch,@function\n"
+        "cuemu_switch:\n"
+        "    push %rbp\n    push %rbx\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
+        "    mov %rsp, (%rdi)\n"
+        "    mov %rsi, %rsp\n"
+        "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbx\n    pop %rbp\n"
+        "    ret\n"
+        ".size cuemu_switch, .-cuemu_switch\n");
+
+static const size_t STACK_BYTES = 128 << 10;
+
+stacks::~stacks()
+{
+    for (void *p : all)
+        munmap(p, STACK_BYTES);
+}
+
+static void *stack_of(size_t i)
+{
+    std::vector<void *> &all = device_here.stack.all;
+    while (all.size() <= i) {
+        void *p =
+            mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            abort();
+        all.push_back(p);
+    }
+    return all[i];
+}
+
+const place &here()
+{
+    return self->at;
+}
+
+thread *running()
+{
+    return self;
+}
+
+static void leave(state s)
+{
+    self->now = s;
+    cuemu_switch(&self->stack, device_here.scheduler);
+}
+
+void fail(const char *format, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const place &p = self->at;
+    char where[400];
+    snprintf(where, sizeof where, "block (%u,%u) thread %u: %s", p.block.x, p.block.y, p.thread.x,
+             text);
+    report(where);
+    device_here.broken = true;
+    leave(DONE);
+    abort(); /* nobody comes back to a thread that is done */
+}
+
+static void body()
+{
+    cluster *c = self->block_of->cluster_of;
+    c->run(c->argument);
+    if (!self->group.empty() || !self->groups.empty())
+        fail("ends with asynchronous copies that nobody waited for");
+    self->block_of->living--;
+    leave(DONE);
+}
+
+static void prepare(thread *t, size_t index)
+{
+    void **top = (void **)((char *)stack_of(index) + STACK_BYTES);
+    *--top = NULL; /* as if called: the stack is 8 off a multiple of 16 */
+    *--top = (void *)body;
+    for (int i = 0; i < 6; i++)
+        *--top = NULL;
+    t->stack = top;
+    t->now = RUNNING;
+}
+
+void barrier_block()
+{
+    block *b = self->block_of;
+    if (++b->arrived < b->threads.size()) {
+        leave(IN_BLOCK);
+        return;
+    }
+    b->arrived = 0;
+    for (thread &t : b->threads)
+        if (t.now == IN_BLOCK)
+            t.now = RUNNING;
+}
+
+void barrier_cluster()
+{
+    cluster *c = self->block_of->cluster_of;
+    if (++c->arrived < c->blocks.size() * c->blocks[0].threads.size()) {
+        leave(IN_CLUSTER);
+        return;
+    }
+    c->arrived = 0;
+    for (block &b : c->blocks)
+        for (thread &t : b.threads)
+            if (t.now == IN_CLUSTER)
+                t.now = RUNNING;
+}
+
+void warp(collective *kind, void *mine)
+{
+    block *b = self->block_of;
+    thread *first = &b->threads[self->at.thread.x / 32 * 32];
+    void *given[32];
+    unsigned come = 0;
+    self->kind = kind;
+    self->given = mine;
+    for (unsigned i = 0; i < 32; i++) {
+        if (&first[i] != self && first[i].now != IN_WARP)
+            continue;
+        if (first[i].kind != kind)
+            fail("lanes %u and %u of a warp are at different collectives", i, self->at.lane);
+        given[i] = first[i].given;
+        come++;
+    }
+    if (come < 32) {
+        leave(IN_WARP);
+        return;
+    }
+    kind(given);
+    for (unsigned i = 0; i < 32; i++)
+        if (first[i].now == IN_WARP)
+            first[i].now = RUNNING;
+}
+
+/* One warp, as far as it gets. */
+static bool run_warp(block *b, unsigned from, bool backwards)
+{
+    bool any = false;
+    for (bool again = true; again;) {
+        again = false;
+        for (unsigned i = 0; i < 32; i++) {
+            thread *t = &b->threads[from + (backwards ? 31 - i : i)];
+            if (t->now != RUNNING)
+                continue;
+            self = t;
+            cuemu_switch(&device_here.scheduler, t->stack);
+            if (device_here.broken)
+                return false;
+            again = any = true;
+        }
+    }
+    return any;
+}
+
+static void report_stuck(const cluster *c)
+{
+    unsigned count[STATES] = {0};
+    for (const block &b : c->blocks)
+        for (const thread &t : b.threads)
+            count[t.now]++;
+    char text[200];
+    snprintf(text, sizeof text,
+             "stuck: %u threads wait for their block, %u for their cluster, %u for their warp, "
+             "%u have ended",
+             count[IN_BLOCK], count[IN_CLUSTER], count[IN_WARP], count[DONE]);
+    report(text);
+    device_here.broken = true;
+}
+
+void run_cluster(cluster *c)
+{
+    const bool backwards = device_here.schedule & CUEMU_BACKWARDS;
+    size_t index = 0, blocks = c->blocks.size(), size = c->blocks[0].threads.size();
+    for (block &b : c->blocks)
+        for (thread &t : b.threads)
+            prepare(&t, index++);
+    for (bool any = true; any && !device_here.broken;) {
+        any = false;
+        for (size_t i = 0; i < blocks; i++) {
+            block *b = &c->blocks[backwards ? blocks - 1 - i : i];
+            for (size_t w = 0; w < size && !device_here.broken; w += 32)
+                any |= run_warp(b, (unsigned)(backwards ? size - 32 - w : w), backwards);
+        }
+    }
+    for (const block &b : c->blocks)
+        if (b.living && !device_here.broken)
+            report_stuck(c);
+}
+} // namespace cuemu
