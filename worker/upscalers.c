@@ -58,6 +58,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
+static bool is_upscaler(DIR *folder, const char *name)
+{
+    struct stat st;
+    return name[0] != '.' && ending_of(name) && !fstatat(dirfd(folder), name, &st, 0) &&
+           S_ISREG(st.st_mode);
+}
+
 /* Names without endings, sorted, each once. */
 static int list_names(char place[PLACES][PATH_BYTES], int places, char name[LISTED][NAME_BYTES])
 {
@@ -65,7 +72,7 @@ static int list_names(char place[PLACES][PATH_BYTES], int places, char name[LIST
     for (int i = 0; i < places; i++) {
         DIR *folder = opendir(place[i]);
         for (struct dirent *d; folder && found < LISTED && (d = readdir(folder));)
-            if (d->d_name[0] != '.' && ending_of(d->d_name))
+            if (is_upscaler(folder, d->d_name))
                 upscalers_name(d->d_name, name[found++]);
         if (folder)
             closedir(folder);
