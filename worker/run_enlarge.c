@@ -105,11 +105,17 @@ static int enlarge_tile(residents *all, const run *r, const image *in, image *ou
     if (rc)
         return rc;
     size_t mark = dev_mark(d);
+    bool finite = true;
     tensor bytes = dev_tensor(d, U8, 1, in->h, in->w, 3);
     dev_upload(d, bytes, in->px);
-    dev_download(d, out->px, upscaler_enlarge(d, NEW, network->enlarger, bytes));
+    dev_download(d, out->px, upscaler_enlarge(d, NEW, network->enlarger, bytes, &finite));
     dev_release(d, mark);
-    return d->status == DEV_OK ? 0 : residents_error(all, "enlarging a tile", e);
+    if (d->status != DEV_OK)
+        return residents_error(all, "enlarging a tile", e);
+    return finite
+               ? 0
+               : err_set(e, ERR_DEVICE, "upscaler %s gave NaN or infinity: its weights are damaged",
+                         resident_name(network));
 }
 
 int run_enlarge(residents *all, run *r, err *e)

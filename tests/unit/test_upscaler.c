@@ -99,7 +99,7 @@ static void golden_picture(dev *d, const char *path, const char *name)
     size_t mark = dev_mark(d);
     tensor pixels = dev_tensor(d, U8, 1, in.h, in.w, 3);
     dev_upload(d, pixels, in.px);
-    tensor y = upscaler_enlarge(d, NEW, u, pixels);
+    tensor y = upscaler_enlarge(d, NEW, u, pixels, NULL);
     assert_int_equal(d->status, DEV_OK);
     assert_int_equal(y.dim[1], expected.h);
     assert_int_equal(y.dim[2], expected.w);
@@ -287,7 +287,7 @@ static void configurations_are_read_back(void **state)
         uint8_t bytes[5 * 7 * 3] = {0}; /* no multiple of an unshuffled block */
         tensor x = dev_tensor(d, U8, 1, 5, 7, 3);
         dev_upload(d, x, bytes);
-        tensor y = upscaler_enlarge(d, NEW, u, x);
+        tensor y = upscaler_enlarge(d, NEW, u, x, NULL);
         assert_int_equal(d->status, DEV_OK);
         assert_int_equal(y.dim[1], 5 * c.scale);
         assert_int_equal(y.dim[2], 7 * c.scale);
@@ -349,7 +349,8 @@ static void a_dry_walk_knows_scratch_and_weights(void **state)
         dev_reset_peak(real);
         tensor x = dev_tensor(real, U8, 1, 21, 37, 3);
         dev_upload(real, x, bytes);
-        upscaler_enlarge(real, NEW, u, x);
+        bool finite;
+        upscaler_enlarge(real, NEW, u, x, &finite);
         assert_int_equal(real->status, DEV_OK);
         assert_int_equal(cost.scratch, real->counters.scratch_peak);
         assert_true(cost.flops > 0 && cost.flops == real->counters.flops);

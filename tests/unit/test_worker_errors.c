@@ -107,8 +107,7 @@ static void bad_models(void **state)
     char good[1024], path[1024];
     fixture_shared("tiny3", good);
     assert_fails_alone(*state, job_with_model("/nowhere/model"), ERR_NOT_FOUND, "/nowhere/model");
-    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND,
-                       "no model absent in ");
+    assert_fails_alone(*state, job_with_model("absent"), ERR_NOT_FOUND, "no model absent in ");
 
     FILE *in = fopen(good, "rb"), *out = fopen(file_in_build(path, "cut"), "wb");
     assert_true(in && out);
@@ -166,6 +165,24 @@ static void files_of_the_other_kind(void **state)
     assert_fails_alone(*state, job_with_model(path), ERR_INVALID, "no diffusion network");
     fixture_shared("tiny3", model); /* loaded by the one that worked */
     assert_fails_alone(*state, job_with_upscaler(model), ERR_INVALID, "no upscaler");
+}
+
+static void nan_upscalers_are_named(void **state)
+{
+    static char bytes[2000000];
+    char path[1024];
+    FILE *in = fopen(GOLDEN_DIR "/../../deploy/models/animevideov3-x4.safetensors", "rb");
+    FILE *out = fopen(file_in_build(path, "nan.safetensors"), "wb");
+    assert_true(in && out);
+    const size_t got = fread(bytes, 1, sizeof bytes, in);
+    assert_true(got > 64 && got < sizeof bytes);
+    for (size_t i = got - 64; i < got; i += 2)
+        memcpy(bytes + i, "\xff\x7f", 2); /* NaN as F16 and as F32 */
+    assert_int_equal(fwrite(bytes, 1, got, out), got);
+    fclose(in);
+    fclose(out);
+    assert_fails_alone(*state, job_with_upscaler(path), ERR_DEVICE, "gave NaN or infinity");
+    unlink(path);
 }
 
 static void write_text(const char *path, const char *text)
@@ -441,6 +458,7 @@ int main(void)
         cmocka_unit_test(bad_models),
         cmocka_unit_test(no_folder_of_models),
         cmocka_unit_test(files_of_the_other_kind),
+        cmocka_unit_test(nan_upscalers_are_named),
         cmocka_unit_test(hash_is_of_the_loaded_file),
         cmocka_unit_test(long_prompts),
         cmocka_unit_test(hostile_pictures),

@@ -181,13 +181,16 @@ tensor upscaler_forward(dev *d, tensor *out, const upscaler *u, tensor x)
     return y;
 }
 
-tensor upscaler_enlarge(dev *d, tensor *out, const upscaler *u, tensor pixels)
+tensor upscaler_enlarge(dev *d, tensor *out, const upscaler *u, tensor pixels, bool *finite)
 {
     int64_t n = pixels.dim[0], h = pixels.dim[1] * u->config.scale;
     int64_t w = pixels.dim[2] * u->config.scale, c = pixels.dim[3];
     tensor y = out ? *out : dev_tensor(d, U8, n, h, w, c);
     size_t mark = dev_mark(d);
-    op_unit_out(d, &y, upscaler_forward(d, NEW, u, op_unit_in(d, NEW, pixels)));
+    tensor x = upscaler_forward(d, NEW, u, op_unit_in(d, NEW, pixels));
+    if (finite)
+        op_finite(d, x, finite);
+    op_unit_out(d, &y, x);
     dev_release(d, mark);
     return y;
 }
@@ -197,7 +200,8 @@ model_cost upscaler_measure(dev *dry, const upscaler *u, int width, int height)
     size_t mark = dev_mark(dry);
     dev_clear(dry);
     dev_reset_peak(dry);
-    upscaler_enlarge(dry, NEW, u, dev_tensor(dry, U8, 1, height, width, 3));
+    bool finite;
+    upscaler_enlarge(dry, NEW, u, dev_tensor(dry, U8, 1, height, width, 3), &finite);
     model_cost cost = {.scratch = dry->counters.scratch_peak, .flops = dry->counters.flops};
     dev_release(dry, mark);
     return cost;

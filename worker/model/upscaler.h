@@ -24,8 +24,9 @@ void upscaler_free(upscaler **u);
  * edges). */
 tensor upscaler_forward(dev *d, tensor *out, const upscaler *u, tensor x);
 
-/* Bytes [n,h,w,3] -> bytes [n,h*scale,w*scale,3], clamped and rounded. */
-tensor upscaler_enlarge(dev *d, tensor *out, const upscaler *u, tensor pixels);
+/* Bytes [n,h,w,3] -> bytes [n,h*scale,w*scale,3], clamped and rounded. finite[n] (NULL: not asked):
+ * whether the network gave neither NaN nor infinity. */
+tensor upscaler_enlarge(dev *d, tensor *out, const upscaler *u, tensor pixels, bool *finite);
 
 /* What upscaler_enlarge takes for one picture or tile of this size, by a dry walk: `u` may be
  * loaded on another device of the same options. */
