@@ -54,6 +54,30 @@ static void test_positions(void **state)
         }
 }
 
+static void test_within(void **state)
+{
+    static const struct {
+        int w, h, tile_w, tile_h, overlap;
+        tile_grid want;
+    } rows[] = {
+        {1000, 600, 512, 512, 64, {.tile_w = 512, .tile_h = 512, .overlap = 64}},
+        {576, 448, 512, 512, 64, {.tile_w = 512, .tile_h = 448, .overlap = 64}},
+        {443, 293, 512, 512, 64, {.tile_w = 448, .tile_h = 296, .overlap = 64}},
+        {900, 40, 512, 512, 64, {.tile_w = 512, .tile_h = 40, .overlap = 39}},
+        {3, 9, 512, 64, 8, {.tile_w = 16, .tile_h = 16, .overlap = 8}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tile_grid g =
+            tile_grid_within(rows[i].w, rows[i].h, rows[i].tile_w, rows[i].tile_h, rows[i].overlap);
+        err e = {0};
+        assert_int_equal(g.tile_w, rows[i].want.tile_w);
+        assert_int_equal(g.tile_h, rows[i].want.tile_h);
+        assert_int_equal(g.overlap, rows[i].want.overlap);
+        assert_int_equal(tile_grid_init(&g, &e), 0);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -174,9 +198,9 @@ static void test_any_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_positions),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_seam),
-        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_positions), cmocka_unit_test(test_within),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_seam),      cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Cutting a rectangle out of a picture and putting one into it, cut at the picture's edges: both
- * are the same copy of rows, seen from the two ends. */
+ * are the same copy of rows, seen from the two ends. Beyond the edges: black, or the edge again. */
 #include "worker/image/image.h"
 
 #include <assert.h>
@@ -27,4 +27,15 @@ int image_crop(image *out, const image *in, image_box box, err *e)
     if (!rc)
         image_put(out, in, -box.x, -box.y);
     return rc;
+}
+
+void image_repeat_edge(image *picture, int w, int h)
+{
+    assert(0 < w && w <= picture->w && 0 < h && h <= picture->h);
+    const size_t channels = (size_t)picture->channels;
+    for (int y = 0; y < h; y++)
+        for (int x = w; x < picture->w; x++)
+            memcpy(pixel(picture, x, y), pixel(picture, w - 1, y), channels);
+    for (int y = h; y < picture->h; y++)
+        memcpy(pixel(picture, 0, y), pixel(picture, 0, h - 1), (size_t)picture->w * channels);
 }

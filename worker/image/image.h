@@ -69,6 +69,10 @@ int image_resize_part(image *out, const image *in, int w, int h, image_box part,
  * (and transparent). */
 int image_crop(image *out, const image *in, image_box box, err *e);
 
+/* Fills what lies right of column w - 1 with that column, then what lies below row h - 1 with that
+ * row. */
+void image_repeat_edge(image *picture, int w, int h);
+
 /* Writes `part` into the picture, its upper left corner at x, y; what lies outside is cut. Both
  * have as many channels. */
 void image_put(image *picture, const image *part, int x, int y);

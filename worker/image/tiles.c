@@ -14,6 +14,26 @@ static int tiles_along(int size, int tile, int overlap)
     return count > 0 ? count : 1;
 }
 
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The side of a sampled tile along an axis of `size` pixels. */
+static int side_within(int size, int tile)
+{
+    const int rounded = (size + 7) / 8 * 8;
+    return smaller(tile, rounded > JOB_SIDE_MIN ? rounded : JOB_SIDE_MIN);
+}
+
+tile_grid tile_grid_within(int w, int h, int tile_w, int tile_h, int overlap)
+{
+    tile_grid g = {
+        .w = w, .h = h, .tile_w = side_within(w, tile_w), .tile_h = side_within(h, tile_h)};
+    g.overlap = smaller(overlap, smaller(g.tile_w, g.tile_h) - 1);
+    return g;
+}
+
 int tile_grid_init(tile_grid *g, err *e)
 {
     if (g->w < 1 || g->h < 1 || g->tile_w < 1 || g->tile_h < 1)

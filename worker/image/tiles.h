@@ -14,6 +14,11 @@ typedef struct {
     int columns, rows;  /* set by tile_grid_init */
 } tile_grid;
 
+/* The grid for tiles of at most tile_w x tile_h that are to be sampled: along an axis that is
+ * shorter than a tile, the tile ends with the picture (rounded up to a multiple of 8, 16 at least);
+ * the overlap stays below the tile's sides. columns and rows are not set yet. */
+tile_grid tile_grid_within(int w, int h, int tile_w, int tile_h, int overlap);
+
 /* Fills in columns and rows from the other fields: ceil((w - overlap) / (tile_w - overlap)), at
  * least one. ERR_INVALID when a tile has no pixels or its overlap leaves nothing of it;
  * ERR_TOO_LARGE for more than JOB_TILES_MAX tiles. */

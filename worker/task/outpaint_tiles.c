@@ -1,5 +1,7 @@
 /* outpaint, poor man's: the picture on a larger canvas, cut into tiles; each tile that is not all
- * old is repainted by itself, where it is new, and the tiles are put together again. */
+ * old is repainted by itself, where it is new, and the tiles are put together again. A tile is
+ * never larger than the canvas, and where the canvas is larger than the result (an axis that does
+ * not grow) the picture's edge goes on: nothing that is sampled sees the black beyond a picture. */
 #include "worker/image/outpaint.h"
 
 #include <stdlib.h>
@@ -33,6 +35,7 @@ static int make_canvas(own *w, const job *j, const image *picture, err *e)
     if (rc)
         return rc;
     image_put(&w->canvas, picture, p->pixels[SIDE_LEFT], p->pixels[SIDE_UP]);
+    image_repeat_edge(&w->canvas, p->result_w, p->result_h);
     rc = outpaint_mask(&w->mask, p->canvas_w, p->canvas_h, outpaint_kept(p, 2 * blur), e);
     return rc ? rc
               : outpaint_mask(&w->latent_mask, p->canvas_w, p->canvas_h, outpaint_kept(p, blur / 2),
@@ -41,11 +44,8 @@ static int make_canvas(own *w, const job *j, const image *picture, err *e)
 
 static int make_grid(own *w, const job *j, err *e)
 {
-    w->grid = (tile_grid){.w = w->plan.canvas_w,
-                          .h = w->plan.canvas_h,
-                          .tile_w = j->width,
-                          .tile_h = j->height,
-                          .overlap = j->outpaint.pixels};
+    w->grid = tile_grid_within(w->plan.canvas_w, w->plan.canvas_h, j->width, j->height,
+                               j->outpaint.pixels);
     int rc = tile_grid_init(&w->grid, e);
     if (rc)
         return rc;
@@ -70,7 +70,7 @@ static int list_scenes(task *t, const job *j, err *e)
             continue;
         }
         scene_plan *s = &t->scene[scenes];
-        *s = task_job_scene(j, j->denoising_strength, j->width, j->height);
+        *s = task_job_scene(j, j->denoising_strength, w->grid.tile_w, w->grid.tile_h);
         s->pictures = 1;
         s->seed = j->seed + scenes;
         w->of[scenes++] = i;
@@ -120,8 +120,8 @@ static int make_scene(task *t, const job *j, int index, scene_input *out, err *e
         rc = image_crop(&latent_mask, &w->latent_mask, box, e);
     if (!rc)
         rc = frame_make(&w->frame[w->of[index]], out,
-                        &(frame_source){.width = j->width,
-                                        .height = j->height,
+                        &(frame_source){.width = w->grid.tile_w,
+                                        .height = w->grid.tile_h,
                                         .source = &part,
                                         .mask = &mask,
                                         .latent_mask = &latent_mask,

@@ -26,11 +26,7 @@ static int plan_grid(own *w, const job *j, const image *in, err *e)
     int width = in->w, height = in->h;
     if (!enlarge_is_none(j->upscale.upscaler))
         enlarge_size(in->w, in->h, j->upscale.scale, &width, &height);
-    w->grid = (tile_grid){.w = width,
-                          .h = height,
-                          .tile_w = j->width,
-                          .tile_h = j->height,
-                          .overlap = j->upscale.tile_overlap};
+    w->grid = tile_grid_within(width, height, j->width, j->height, j->upscale.tile_overlap);
     return tile_grid_init(&w->grid, e);
 }
 
@@ -53,7 +49,7 @@ static int list_scenes(task *t, const job *j, err *e)
     enlarge_plan(t, 0, j->upscale.upscaler, -1);
     for (int i = 0; i < w->repeats * tiles; i++) {
         scene_plan *s = &t->scene[w->scenes_up + i];
-        *s = task_job_scene(j, j->denoising_strength, j->width, j->height);
+        *s = task_job_scene(j, j->denoising_strength, w->grid.tile_w, w->grid.tile_h);
         s->pictures = 1;
         s->seed = seed_of(j, i / tiles, i % tiles);
         s->after = w->scenes_up - 1;
@@ -84,16 +80,25 @@ static int plan(task *t, const job *j, err *e)
     return rc;
 }
 
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* A tile may end beyond the picture, by less than 16 pixels: there the edge goes on. */
 static int make_tile(own *w, const job *j, int index, scene_input *out, err *e)
 {
+    const tile_grid *g = &w->grid;
     image cut = {0};
-    int rc = image_crop(&cut, &w->large, tile_box(&w->grid, index % tile_count(&w->grid)), e);
-    if (!rc)
+    int rc = image_crop(&cut, &w->large, tile_box(g, index % tile_count(g)), e);
+    if (!rc) {
+        image_repeat_edge(&cut, smaller(g->w, g->tile_w), smaller(g->h, g->tile_h));
         rc = frame_make(
             &w->tile[index].frame, out,
             &(frame_source){
-                .width = j->width, .height = j->height, .source = &cut, .options = j->inpaint},
+                .width = g->tile_w, .height = g->tile_h, .source = &cut, .options = j->inpaint},
             e);
+    }
     image_done(&cut);
     return rc;
 }
