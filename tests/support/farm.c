@@ -277,7 +277,7 @@ overpaint_id farm_submit(farm *f, overpaint *o, const char *const *settings)
     overpaint_job *j = overpaint_job_new(task);
     overpaint_id id;
     (void)f;
-    if (strcmp(task, "noop"))
+    if (strcmp(task, "noop") && strcmp(task, "upscale"))
         apply(j, WORDS("model", "tiny", "prompt", "a fox", "width", "64", "height", "64", "steps",
                        "4", "seed", "1"));
     apply(j, settings);
