@@ -58,6 +58,7 @@ static void begin_picture(engine *en, run *r, int scene)
         engine_end(en, r, &e);
     else if (!run_enlarges(r, scene) && run_untouched(r, scene))
         engine_hand_out(en, r, scene, number, &untouched);
+    engine_promise(en);
 }
 
 /* At most one picture is encoded, so that others step in between. */

@@ -6,7 +6,7 @@ void engine_promise(engine *en)
 {
     en->held.promised = en->held.owed = 0;
     for (const run *r = en->runs; r; r = r->next) {
-        en->held.owed += r->owed_bytes;
+        en->held.owed += r->owed_bytes + run_owed_picture(r);
         if (r->costs.peak > en->held.promised)
             en->held.promised = r->costs.peak;
     }
@@ -93,5 +93,6 @@ bool engine_decode(engine *en)
         engine_end(en, r, &e);
     else
         engine_hand_out(en, r, scene, number, &sampled);
+    engine_promise(en);
     return true;
 }

@@ -173,6 +173,11 @@ int run_text(residents *all, run *r, err *e)
 
 /* ---------------------------------------------------------------- progress */
 
+size_t run_owed_picture(const run *r)
+{
+    return r->sequences || run_complete(r) || !r->call.rows ? 0 : 2 * run_picture_bytes(r, r->call);
+}
+
 bool run_complete(const run *r)
 {
     return r->to_hand_out == 0;

@@ -80,6 +80,9 @@ int run_text(residents *all, run *r, err *e);
 /* Bytes that one of its pictures keeps when it is made by calls of this shape. */
 size_t run_picture_bytes(const run *r, call_shape call);
 
+/* What its next picture will keep, while it has none on its way. */
+size_t run_owed_picture(const run *r);
+
 bool run_complete(const run *r); /* every picture was handed out */
 void run_progress(const run *r, work_progress *p);
 

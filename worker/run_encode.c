@@ -1,5 +1,6 @@
 /* Scenes go onto the device: see run.h. The one idea: what a scene's pictures share is encoded
  * once, before the first of them begins. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/image/mask.h"
@@ -58,6 +59,12 @@ static int make_mask(residents *all, run *r, run_scene *s, err *e)
     float *host = rc ? NULL : malloc((size_t)(h * w) * sizeof *host);
     if (!rc && !host)
         rc = err_set(e, ERR_NO_MEMORY, "no memory for a mask");
+    if (!rc && r->work->job.task == TASK_INPAINT && !mask_bounds(&(image_box){0}, &small))
+        snprintf(
+            r->work->task.note, sizeof r->work->task.note,
+            "the mask covers no cell of %d pixels by more than half, so nothing was repainted: "
+            "a larger mask, or inpaint area only-masked, helps",
+            config_of(r)->factor);
     for (int64_t i = 0; i < h * w && !rc; i++)
         host[i] = (float)small.px[i] / 255;
     if (!rc) {

@@ -166,21 +166,35 @@ static size_t stem(const char *path)
     return dot && dot > base ? (size_t)(dot - path) : strlen(path);
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool same_stem(const char *a, const char *b)
+{
+    return stem(a) == stem(b) && !strncmp(a, b, stem(a));
+}
+
 const char *folder_match(const folder *masks, const char *path)
 {
-    const size_t length = stem(path);
-    size_t pictures = 0;
-    const char *only = NULL;
+    size_t pictures = 0, namesakes = 0;
+    const char *only = NULL, *namesake = NULL;
     for (size_t i = 0; i < masks->count; i++) {
         const folder_entry *m = &masks->entry[i];
         if (m->trouble)
             continue;
-        if (stem(m->path) == length && !strncmp(m->path, path, length))
+        if (same_stem(m->path, path))
             return m->path;
+        if (same_stem(name_of(m->path), name_of(path))) {
+            namesake = m->path;
+            namesakes++;
+        }
         only = m->path;
         pictures++;
     }
-    return pictures == 1 ? only : NULL;
+    return namesakes == 1 ? namesake : pictures == 1 ? only : NULL;
 }
 
 /* ---------------------------------------------------------------- results */

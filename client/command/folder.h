@@ -26,7 +26,8 @@ int folder_read(folder *f, const char *top, const char *without, err *e);
 void folder_done(folder *f);
 
 /* The picture that goes with `path` in a folder of masks: the same name below it whatever the
- * ending, or the folder's only one. NULL: there is none. */
+ * ending; else the only one of that name wherever it lies; else the folder's only one. NULL: there
+ * is none. */
 const char *folder_match(const folder *masks, const char *path);
 
 /* Where the result of a picture goes: its own path below `output`, with the ending of `format`

@@ -184,6 +184,7 @@ static void masks_by_stem(void **state)
         {"sub/c.png", NULL},
         {"sub/sub/a.png", NULL},
         {"aa.png", NULL},
+        {"elsewhere/c.d.png", "sub/c.d.png"}, /* the only one of that name */
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *found = folder_match(&masks, rows[i][0]);

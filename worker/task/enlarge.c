@@ -47,21 +47,27 @@ static int side(int from, double factor)
     return to < 8 ? 8 : to > 1e9 ? 1000000000 : (int)to / 8 * 8;
 }
 
-void enlarge_size(int w, int h, double factor, int *width, int *height)
+enlarge_goal enlarge_by(int w, int h, double factor)
 {
-    *width = side(w, factor);
-    *height = side(h, factor);
+    return (enlarge_goal){factor, side(w, factor), side(h, factor)};
 }
 
-int enlarge_begin(enlarge *g, const char *upscaler, image *picture, double factor, err *e)
+enlarge_goal enlarge_to(int w, int h, int width, int height)
 {
-    *g = (enlarge){.upscaler = upscaler, .picture = *picture, .factor = factor};
+    const int64_t across = (int64_t)width * h, down = (int64_t)height * w;
+    if (across >= down) /* the width decides */
+        return (enlarge_goal){(double)width / w, width, (int)((across + w - 1) / w)};
+    return (enlarge_goal){(double)height / h, (int)((down + h - 1) / h), height};
+}
+
+int enlarge_begin(enlarge *g, const char *upscaler, image *picture, enlarge_goal goal, err *e)
+{
+    *g = (enlarge){.upscaler = upscaler, .picture = *picture, .goal = goal};
     *picture = (image){0};
-    enlarge_size(g->picture.w, g->picture.h, factor, &g->width, &g->height);
-    if (g->width > UPSCALE_SIDE_MAX || g->height > UPSCALE_SIDE_MAX)
-        return err_set(e, ERR_TOO_LARGE,
-                       "%dx%d enlarged by %g is %dx%d, at most %d pixels a side are allowed",
-                       g->picture.w, g->picture.h, factor, g->width, g->height, UPSCALE_SIDE_MAX);
+    if (goal.width > UPSCALE_SIDE_MAX || goal.height > UPSCALE_SIDE_MAX)
+        return err_set(
+            e, ERR_TOO_LARGE, "%dx%d enlarged by %g is %dx%d, at most %d pixels a side are allowed",
+            g->picture.w, g->picture.h, goal.factor, goal.width, goal.height, UPSCALE_SIDE_MAX);
     return 0;
 }
 
@@ -74,8 +80,8 @@ void enlarge_done(enlarge *g)
 /* A factor of 1 still runs the network once: some only clean the picture. */
 static bool large_enough(const enlarge *g)
 {
-    return g->settled || (g->picture.w >= g->width && g->picture.h >= g->height &&
-                          (g->pass > 0 || g->factor != 1.0));
+    return g->settled || (g->picture.w >= g->goal.width && g->picture.h >= g->goal.height &&
+                          (g->pass > 0 || g->goal.factor != 1.0));
 }
 
 int enlarge_scene(enlarge *g, scene_input *out, err *e)
@@ -104,12 +110,13 @@ int enlarge_finish(enlarge *g, image *out, err *e)
 {
     const bool nearest = !strcasecmp(g->upscaler, "Nearest");
     int rc = 0;
-    if (enlarge_is_none(g->upscaler) || (g->picture.w == g->width && g->picture.h == g->height)) {
+    if (enlarge_is_none(g->upscaler) ||
+        (g->picture.w == g->goal.width && g->picture.h == g->goal.height)) {
         *out = g->picture;
         g->picture = (image){0};
     } else {
-        rc = image_resample(out, &g->picture, nearest ? FILTER_NEAREST : FILTER_LANCZOS, g->width,
-                            g->height, e);
+        rc = image_resample(out, &g->picture, nearest ? FILTER_NEAREST : FILTER_LANCZOS,
+                            g->goal.width, g->goal.height, e);
     }
     enlarge_done(g);
     return rc;

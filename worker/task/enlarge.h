@@ -6,12 +6,17 @@
 
 #include "worker/task/task_row.h"
 
+/* How large, and by which factor that is. */
+typedef struct {
+    double factor;
+    int width, height;
+} enlarge_goal;
+
 typedef struct {
     const char *upscaler; /* the job's name of it */
     image picture;        /* RGB: what it is now */
-    int width, height;    /* wanted: multiples of 8 */
-    int pass;             /* scenes that were made */
-    double factor;
+    enlarge_goal goal;
+    int pass;     /* scenes that were made */
     bool settled; /* the network makes nothing larger: no further pass */
 } enlarge;
 
@@ -27,11 +32,14 @@ void enlarge_name(const char *upscaler, char name[256]);
 int enlarge_scenes(const char *upscaler);
 void enlarge_plan(task *t, int first, const char *upscaler, int after);
 
-/* Size of a picture of w x h enlarged by `factor`: trunc(side * factor) / 8 * 8, at least 8. */
-void enlarge_size(int w, int h, double factor, int *width, int *height);
+/* A picture of w x h enlarged by `factor`: trunc(side * factor) / 8 * 8, at least 8. */
+enlarge_goal enlarge_by(int w, int h, double factor);
+
+/* Enlarged, or made smaller, until it covers width x height; its shape stays. */
+enlarge_goal enlarge_to(int w, int h, int width, int height);
 
 /* Begins with a picture, which is taken over. ERR_TOO_LARGE above UPSCALE_SIDE_MAX. */
-int enlarge_begin(enlarge *g, const char *upscaler, image *picture, double factor, err *e);
+int enlarge_begin(enlarge *g, const char *upscaler, image *picture, enlarge_goal goal, err *e);
 void enlarge_done(enlarge *g);
 
 /* The next scene's input: the picture as it is, or nothing when it is large enough. */

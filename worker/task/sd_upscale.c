@@ -23,10 +23,11 @@ typedef struct {
 /* The picture itself where it is not enlarged. */
 static int plan_grid(own *w, const job *j, const image *in, err *e)
 {
-    int width = in->w, height = in->h;
+    enlarge_goal goal = {1, in->w, in->h};
     if (!enlarge_is_none(j->upscale.upscaler))
-        enlarge_size(in->w, in->h, j->upscale.scale, &width, &height);
-    w->grid = tile_grid_within(width, height, j->width, j->height, j->upscale.tile_overlap);
+        goal = enlarge_by(in->w, in->h, j->upscale.scale);
+    w->grid = tile_grid_within(goal.width, goal.height, j->width, j->height,
+                               j->upscale.tile_overlap);
     return tile_grid_init(&w->grid, e);
 }
 
@@ -73,7 +74,8 @@ static int plan(task *t, const job *j, err *e)
     w->scenes_up = enlarge_scenes(j->upscale.upscaler);
     rc = plan_grid(w, j, &in, e);
     if (!rc)
-        rc = enlarge_begin(&w->up, j->upscale.upscaler, &in, j->upscale.scale, e);
+        rc = enlarge_begin(&w->up, j->upscale.upscaler, &in,
+                           enlarge_by(in.w, in.h, j->upscale.scale), e);
     if (!rc)
         rc = list_scenes(t, j, e);
     image_done(&in);

@@ -20,7 +20,7 @@ static int begin(start *s, const job *j, const frame_source *from, err *e)
     double factor;
     int rc = frame_part(&part, &factor, from, e);
     if (!rc && factor > 1) {
-        rc = enlarge_begin(&s->up, upscaler, &part, factor, e);
+        rc = enlarge_begin(&s->up, upscaler, &part, enlarge_by(part.w, part.h, factor), e);
         if (!rc && enlarge_is_network(upscaler))
             s->scenes = enlarge_scenes(upscaler);
         else if (!rc)

@@ -11,13 +11,10 @@ typedef struct {
     bool two;
 } own;
 
-static double factor_of(const job *j, const image *in)
+static enlarge_goal goal_of(const upscale_options *o, const image *in)
 {
-    const upscale_options *o = &j->upscale;
-    if (!o->width || !o->height)
-        return o->scale;
-    const double across = (double)o->width / in->w, down = (double)o->height / in->h;
-    return across > down ? across : down;
+    return o->width && o->height ? enlarge_to(in->w, in->h, o->width, o->height)
+                                 : enlarge_by(in->w, in->h, o->scale);
 }
 
 static bool is_given(const char *upscaler)
@@ -33,15 +30,15 @@ static int plan(task *t, const job *j, err *e)
     int rc = w ? task_read_flat(&in, j, e) : err_set(e, ERR_NO_MEMORY, "no memory");
     if (rc)
         return rc;
-    const double factor = factor_of(j, &in);
+    const enlarge_goal goal = goal_of(o, &in);
     w->two = o->visibility_2 > 0 && is_given(o->upscaler) && is_given(o->upscaler_2);
     w->scenes_of_first = enlarge_scenes(o->upscaler);
     if (w->two)
         rc = image_copy(&again, &in, e);
     if (!rc)
-        rc = enlarge_begin(&w->first, o->upscaler, &in, factor, e);
+        rc = enlarge_begin(&w->first, o->upscaler, &in, goal, e);
     if (!rc && w->two)
-        rc = enlarge_begin(&w->second, o->upscaler_2, &again, factor, e);
+        rc = enlarge_begin(&w->second, o->upscaler_2, &again, goal, e);
     if (!rc)
         rc = task_add_scenes(t, w->scenes_of_first + (w->two ? enlarge_scenes(o->upscaler_2) : 0),
                              e);
