@@ -1,0 +1,153 @@
+/* shape: see shape.h. */
+#include "kernels/cuda/shape.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { CHANNELS_A_VECTOR = 8 };
+
+const int64_t bucket_rows[BUCKETS] = {1, 2, 4, 8, 16};
+
+static const char *type_name(dtype type)
+{
+    assert(type == F16 || type == BF16);
+    return type == F16 ? "f16" : "bf16";
+}
+
+static void conv_name(const plan_shape *s, char name[SHAPE_NAME_BYTES])
+{
+    const conv_shape *c = &s->conv;
+    int n = snprintf(name, SHAPE_NAME_BYTES,
+                     "%s %s %" PRId64 "x%" PRId64 " %" PRId64 ">%" PRId64 " k%d s%d%s%s%s",
+                     s->kind == SHAPE_CONV ? "conv" : "upsample", type_name(s->type), c->h, c->w,
+                     c->in, c->out, c->k, c->stride, c->pad_after ? " after" : "",
+                     c->residual ? " +residual" : "", c->bias ? " +bias" : "");
+    assert(n > 0 && n < SHAPE_NAME_BYTES);
+}
+
+static void attention_name(const plan_shape *s, char name[SHAPE_NAME_BYTES])
+{
+    const attention_shape *a = &s->attention;
+    int n = snprintf(name, SHAPE_NAME_BYTES,
+                     "attention %s %" PRId64 "x%" PRId64 " %" PRId64 " over %" PRId64 " q%" PRId64
+                     " kv%" PRId64 "%s",
+                     type_name(s->type), a->heads, a->d, a->tq, a->tk, a->q_row, a->kv_row,
+                     a->counted ? " counted" : "");
+    assert(n > 0 && n < SHAPE_NAME_BYTES);
+}
+
+void plan_shape_name(const plan_shape *s, char name[SHAPE_NAME_BYTES])
+{
+    if (s->kind == SHAPE_ATTENTION)
+        attention_name(s, name);
+    else
+        conv_name(s, name);
+}
+
+void product_shape_name(const product_shape *s, char name[SHAPE_NAME_BYTES])
+{
+    int n = snprintf(name, SHAPE_NAME_BYTES, "product %s %" PRId64 " %" PRId64 ">%" PRId64 "%s%s",
+                     type_name(s->type), s->tokens, s->in, s->out, s->residual ? " +residual" : "",
+                     s->bias ? " +bias" : "");
+    assert(n > 0 && n < SHAPE_NAME_BYTES);
+}
+
+int64_t conv_shape_side(const conv_shape *c, shape_kind kind, int64_t side)
+{
+    if (kind == SHAPE_UPSAMPLE)
+        return 2 * side;
+    int64_t padding = c->k == 1 ? 0 : c->pad_after ? 1 : 2;
+    return (side + padding - c->k) / c->stride + 1;
+}
+
+static int64_t whole_vectors(int64_t channels)
+{
+    return (channels + CHANNELS_A_VECTOR - 1) / CHANNELS_A_VECTOR * CHANNELS_A_VECTOR;
+}
+
+static conv_call product_call(const conv2d_args *a, dtype type, int64_t in)
+{
+    return (conv_call){.is_product = true,
+                       .product = {.type = type,
+                                   .tokens = a->x.dim[1] * a->x.dim[2],
+                                   .in = whole_vectors(in),
+                                   .out = whole_vectors(a->w->out)}};
+}
+
+static conv_call plan_call(const conv2d_args *a, dtype type)
+{
+    return (conv_call){.plan = {.kind = SHAPE_CONV,
+                                .type = type,
+                                .conv = {.h = a->x.dim[1],
+                                         .w = a->x.dim[2],
+                                         .in = whole_vectors(a->w->in),
+                                         .out = whole_vectors(a->w->out),
+                                         .k = a->w->k,
+                                         .stride = a->stride,
+                                         .pad_after = a->pad_after}},
+                       .reads_both = a->x2_channels > 0};
+}
+
+int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bool *unfinished)
+{
+    *unfinished = a->act != ACT_NONE || tensor_given(a->slope);
+    bool residual = tensor_given(a->residual) && !*unfinished, bias = tensor_given(a->bias);
+    if (a->w->k != 1) {
+        call[0] = plan_call(a, type);
+        call[0].plan.conv.residual = residual;
+        call[0].plan.conv.bias = bias || residual;
+        return 1;
+    }
+    call[0] = product_call(a, type, a->x.dim[3]);
+    call[0].product.residual = residual;
+    call[0].product.bias = bias;
+    if (a->x2_channels == 0)
+        return 1;
+    call[1] = product_call(a, type, a->x2_channels);
+    call[1].product.residual = call[1].reads_x2 = call[1].onto = true;
+    return 2;
+}
+
+plan_shape upsample_of(const plan_shape *conv)
+{
+    plan_shape up = *conv;
+    assert(conv->kind == SHAPE_CONV && conv->conv.k == 3 && conv->conv.stride == 1);
+    up.kind = SHAPE_UPSAMPLE;
+    up.conv.h /= 2;
+    up.conv.w /= 2;
+    up.conv.k = 4;
+    up.conv.stride = 2;
+    up.conv.residual = up.conv.bias = false;
+    return up;
+}
+
+plan_shape product_as_conv(const product_shape *p)
+{
+    return (plan_shape){.kind = SHAPE_CONV,
+                        .type = p->type,
+                        .conv = {.h = 1,
+                                 .w = p->tokens,
+                                 .in = p->in,
+                                 .out = p->out,
+                                 .k = 1,
+                                 .stride = 1,
+                                 .residual = p->residual,
+                                 .bias = p->bias || p->residual}};
+}
+
+bool attention_shape_of(const attention_args *a, dtype type, plan_shape *s)
+{
+    int64_t c = a->q.dim[3], tq = a->q.dim[2], tk = a->k.dim[2];
+    bool own = tq == tk && !a->keys;
+    *s = (plan_shape){.kind = SHAPE_ATTENTION,
+                      .type = type,
+                      .attention = {.heads = a->heads,
+                                    .d = c / a->heads,
+                                    .tq = tq,
+                                    .tk = tk,
+                                    .q_row = own ? 3 * c : c,
+                                    .kv_row = own ? 3 * c : 2 * c,
+                                    .counted = !own}};
+    return !a->causal;
+}
