@@ -16,10 +16,12 @@
 
 enum { JOBS_MOST = 96, LISTS_MOST = 16 };
 
-/* Under TSan, some ten times slower, a few of the jobs have to do: it looks for races, not at
- * pictures. */
-#ifdef __SANITIZE_THREAD__
-enum { TAKE_EVERY = 4 };
+/* Under sanitizers, several times slower, a few jobs of each folder have to do: they look for races
+ * and stray accesses, not at pictures. */
+#if defined(__SANITIZE_THREAD__)
+enum { TAKE_EVERY = 8 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { TAKE_EVERY = 3 };
 #else
 enum { TAKE_EVERY = 1 };
 #endif
