@@ -72,6 +72,11 @@ void planner_free(planner **p)
     *p = NULL;
 }
 
+bool planner_runs(const planner *p)
+{
+    return p->handle != NULL;
+}
+
 static void set_device(graph *g, const planner *p, part to, cudnnBackendAttributeName_t name)
 {
     if (p->described)

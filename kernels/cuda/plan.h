@@ -11,8 +11,8 @@ enum { PLAN_WHY_BYTES = 256, PLAN_CANDIDATES = 64 };
 
 /* What a plan reads and writes. */
 typedef enum {
-    PLAN_X = 1,
-    PLAN_W,
+    PLAN_X = 1, /* [rows][h][w][in] */
+    PLAN_W,     /* [out][k][k][in]; of an upsample [in][4][4][out], see upsample_taps */
     PLAN_RESIDUAL,
     PLAN_BIAS,
     PLAN_Y,
@@ -36,6 +36,8 @@ planner *planner_open(struct cudnnContext *handle, char *why);
 /* For a device described in cuDNN's JSON. Plans can be built and looked at, not run. */
 planner *planner_described(const char *json, char *why);
 void planner_free(planner **p);
+/* Whether its plans can be run and loaded: it has a handle. */
+bool planner_runs(const planner *p);
 
 /* The heuristic's configurations for `rows` rows, best first; the number of them, 0 with why. */
 typedef struct {
@@ -50,6 +52,7 @@ int planner_candidates(const planner *p, const plan_shape *s, int64_t rows,
 plan *plan_build(const planner *p, const plan_shape *s, int64_t rows, const choice *c, char *why);
 void plan_free(plan **p);
 int64_t plan_workspace(const plan *p);
+/* By cuDNN's own notes; of a plan that was built, not of one read from a text. */
 bool plan_is_exact(const plan *p);
 /* cuDNN's own text of the plan, malloc'ed and NUL-ended, *bytes without the NUL; NULL with why. */
 char *plan_text(const plan *p, size_t *bytes, char *why);

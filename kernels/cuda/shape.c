@@ -122,6 +122,18 @@ plan_shape upsample_of(const plan_shape *conv)
     return up;
 }
 
+void upsample_taps(const float from[3][3], float to[4][4])
+{
+    static const float seen[4][3] = {{0, 0, 1}, {0, 1, 1}, {1, 1, 0}, {1, 0, 0}};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            to[i][j] = 0;
+            for (int k = 0; k < 3; k++)
+                for (int l = 0; l < 3; l++)
+                    to[i][j] += seen[i][k] * seen[j][l] * from[k][l];
+        }
+}
+
 plan_shape product_as_conv(const product_shape *p)
 {
     return (plan_shape){.kind = SHAPE_CONV,

@@ -83,6 +83,10 @@ int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bo
  * is left to whoever reads the result: with it the kernel would have to be compiled. */
 plan_shape upsample_of(const plan_shape *conv);
 
+/* The sixteen taps of that transposed convolution from the nine of a channel pair: a small pixel
+ * reaches a large one through every tap that nearest x2 would have shown it to. */
+void upsample_taps(const float from[3][3], float to[4][4]);
+
 /* The same product as a 1x1 convolution of one row of pixels. */
 plan_shape product_as_conv(const product_shape *p);
 

@@ -97,6 +97,34 @@ static void a_1x1_of_two_inputs_is_two_products(void **state)
     assert_named(&call[0].plan, "conv f16 16x24 96>32 k3 s1 +bias");
 }
 
+/* Both ways over a small picture of small integers, borders included: the same numbers. */
+static void upsampling_is_a_transposed_convolution(void **state)
+{
+    (void)state;
+    enum { H = 3, W = 4 };
+    static const float x[H][W] = {{1, -2, 3, 5}, {7, 11, -13, 17}, {-19, 23, 29, 31}};
+    static const float w[3][3] = {{1, 10, 100}, {2, 20, 200}, {3, 30, 300}};
+    float taps[4][4], transposed[2 * H][2 * W] = {0};
+    upsample_taps(w, taps);
+    for (int y = 0; y < H; y++)
+        for (int c = 0; c < W; c++)
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++) {
+                    int to = 2 * y - 1 + i, at = 2 * c - 1 + j;
+                    if (to >= 0 && to < 2 * H && at >= 0 && at < 2 * W)
+                        transposed[to][at] += x[y][c] * taps[i][j];
+                }
+    for (int y = 0; y < 2 * H; y++)
+        for (int c = 0; c < 2 * W; c++) {
+            float sum = 0;
+            for (int i = -1; i <= 1; i++)
+                for (int j = -1; j <= 1; j++)
+                    if (y + i >= 0 && y + i < 2 * H && c + j >= 0 && c + j < 2 * W)
+                        sum += x[(y + i) / 2][(c + j) / 2] * w[i + 1][j + 1];
+            assert_true(sum == transposed[y][c]);
+        }
+}
+
 static void attention_is_packed(void **state)
 {
     (void)state;
@@ -195,6 +223,7 @@ int main(void)
         cmocka_unit_test(a_residual_brings_a_bias),
         cmocka_unit_test(the_ends_are_padded),
         cmocka_unit_test(a_1x1_of_two_inputs_is_two_products),
+        cmocka_unit_test(upsampling_is_a_transposed_convolution),
         cmocka_unit_test(attention_is_packed),
         cmocka_unit_test(models_are_walked),
         cmocka_unit_test(choices_that_depend_on_rows_are_refused),

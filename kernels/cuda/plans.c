@@ -1,0 +1,189 @@
+/* plans: see plans.h. What was picked is kept in a table of the same kind as the tuning table, so
+ * that there is one format and one reader; on disk it lies among the plans, under a key of its own.
+ */
+#include "kernels/cuda/plans.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    char shape[SHAPE_NAME_BYTES];
+    int64_t rows;
+    plan *plan;
+} made_plan;
+
+struct plans {
+    plans_sources from;
+    tuning picked;
+    made_plan *made;
+    int count, room;
+    plans_counts counts;
+};
+
+static const choice nothing = {.kind = CHOICE_SWITCH};
+static const plan_key picked_key = {.shape = "choices", .choice = &nothing};
+
+static void load_picked(plans *p)
+{
+    size_t bytes;
+    char why[TUNING_WHY_BYTES];
+    const plan_store *store = p->from.store;
+    char *text = store ? plan_store_get(store, &picked_key, &bytes) : NULL;
+    if (text && tuning_read(&p->picked, text, bytes, why) &&
+        !tuning_device_equal(&p->picked.device, &store->device))
+        tuning_done(&p->picked);
+    free(text);
+    if (store)
+        p->picked.device = store->device;
+}
+
+plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES])
+{
+    plans *p = calloc(1, sizeof *p);
+    why[0] = 0;
+    if (!p) {
+        snprintf(why, PLAN_WHY_BYTES, "no memory for plans");
+        return NULL;
+    }
+    p->from = *from;
+    load_picked(p);
+    return p;
+}
+
+void plans_free(plans **p)
+{
+    if (!*p)
+        return;
+    for (int i = 0; i < (*p)->count; i++)
+        plan_free(&(*p)->made[i].plan);
+    free((*p)->made);
+    tuning_done(&(*p)->picked);
+    free(*p);
+    *p = NULL;
+}
+
+bool plans_keep(plans *p)
+{
+    char *text = p->from.store ? tuning_write(&p->picked) : NULL;
+    bool kept = text && plan_store_put(p->from.store, &picked_key, text, strlen(text));
+    free(text);
+    return kept;
+}
+
+plans_counts plans_count(const plans *p)
+{
+    return p->counts;
+}
+
+static const plan *find(const plans *p, const char *name, int64_t rows)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->made[i].rows == rows && strcmp(p->made[i].shape, name) == 0)
+            return p->made[i].plan;
+    return NULL;
+}
+
+/* Room for one more, taken before the plan is made so that no plan is lost. */
+static bool make_room(plans *p, char *why)
+{
+    if (p->count < p->room)
+        return true;
+    int room = p->room ? 2 * p->room : 64;
+    made_plan *more = realloc(p->made, (size_t)room * sizeof *more);
+    if (!more) {
+        snprintf(why, PLAN_WHY_BYTES, "no memory for %d plans", room);
+        return false;
+    }
+    p->made = more;
+    p->room = room;
+    return true;
+}
+
+static bool choose(plans *p, const plan_shape *s, const char *name, choice *c, char *why)
+{
+    const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
+    plan_pick pick;
+    if (!known)
+        known = tuning_find(&p->picked, name);
+    if (known) {
+        *c = *known;
+        if (choice_is_safe(c, s))
+            return true;
+        snprintf(why, PLAN_WHY_BYTES, "%s: the table's configuration is not safe: tune again",
+                 name);
+        return false;
+    }
+    p->counts.picked++;
+    if (!plan_choose(p->from.planner, s, &pick, why))
+        return false;
+    *c = pick.choice;
+    if (tuning_set(&p->picked, name, c))
+        return true;
+    snprintf(why, PLAN_WHY_BYTES, "%s: no memory for its choice", name);
+    return false;
+}
+
+/* A table may name what the heuristic would never have led to. */
+static bool is_explained(const plan *made, const plan_shape *s, const plan_key *key, char *why)
+{
+    if (plan_is_exact(made) &&
+        plan_workspace(made) <= choice_workspace_most(key->choice, s, key->rows))
+        return true;
+    snprintf(why, PLAN_WHY_BYTES, "%s: what the table's configuration sums is not explained",
+             key->shape);
+    return false;
+}
+
+static plan *load_plan(plans *p, const plan_key *key)
+{
+    size_t bytes;
+    char why[PLAN_WHY_BYTES]; /* a plan that cannot be read is built again */
+    if (!p->from.store || !planner_runs(p->from.planner))
+        return NULL;
+    char *text = plan_store_get(p->from.store, key, &bytes);
+    plan *loaded = text ? plan_of_text(p->from.planner, text, bytes, why) : NULL;
+    free(text);
+    p->counts.loaded += loaded != NULL;
+    return loaded;
+}
+
+static plan *build_plan(plans *p, const plan_shape *s, const plan_key *key, char *why)
+{
+    size_t bytes;
+    char untold[PLAN_WHY_BYTES]; /* a plan that cannot be kept costs time, no more */
+    plan *built = plan_build(p->from.planner, s, key->rows, key->choice, why);
+    if (!built || !is_explained(built, s, key, why)) {
+        plan_free(&built);
+        return NULL;
+    }
+    p->counts.built++;
+    char *text = p->from.store ? plan_text(built, &bytes, untold) : NULL;
+    if (text)
+        plan_store_put(p->from.store, key, text, bytes);
+    free(text);
+    return built;
+}
+
+const plan *plans_get(plans *p, const plan_shape *s, int64_t rows, char why[PLAN_WHY_BYTES])
+{
+    char name[SHAPE_NAME_BYTES];
+    choice c;
+    why[0] = 0;
+    plan_shape_name(s, name);
+    const plan *known = find(p, name, rows);
+    if (known)
+        return known;
+    if (!make_room(p, why) || !choose(p, s, name, &c, why))
+        return NULL;
+    const plan_key key = {.shape = name, .rows = rows, .choice = &c};
+    plan *made = load_plan(p, &key);
+    if (!made)
+        made = build_plan(p, s, &key, why);
+    if (!made)
+        return NULL;
+    made_plan *m = &p->made[p->count++];
+    *m = (made_plan){.rows = rows, .plan = made};
+    strcpy(m->shape, name);
+    return made;
+}

@@ -1,0 +1,163 @@
+/* plans: each is made once, choices come from the table or are remembered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/plans.h"
+#include "tests/cuda/survey.h"
+
+static const tuning_device h200 = {"NVIDIA H200", 132, 13000, 91900, 130100};
+static const plan_shape large = {SHAPE_CONV, F16, .conv = {64, 64, 320, 320, 3, 1, 0, 1, 1}};
+static const plan_shape small = {SHAPE_CONV, F16, .conv = {8, 8, 1280, 1280, 3, 1, 0, 0, 1}};
+
+typedef struct {
+    char folder[64];
+    planner *planner;
+    plan_store store;
+} place;
+
+static int begin(void **state)
+{
+    char why[PLAN_WHY_BYTES];
+    place *p = calloc(1, sizeof *p);
+    if (!p)
+        return -1;
+    strcpy(p->folder, "/tmp/overpaint-plans-XXXXXX");
+    *state = p;
+    if (!mkdtemp(p->folder) || !plan_store_open(&p->store, p->folder, &h200, why))
+        return -1;
+    p->planner = survey_planner("h200");
+    return 0;
+}
+
+static int finish(void **state)
+{
+    place *p = *state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", p->folder);
+    planner_free(&p->planner);
+    free(p);
+    return system(command);
+}
+
+static plans *open_plans(const place *p, const tuning *table)
+{
+    char why[PLAN_WHY_BYTES];
+    plans *opened =
+        plans_new(&(plans_sources){.planner = p->planner, .table = table, .store = &p->store}, why);
+    if (!opened)
+        fail_msg("%s", why);
+    return opened;
+}
+
+static void assert_counts(const plans *p, int picked, int built)
+{
+    plans_counts c = plans_count(p);
+    assert_int_equal(c.picked, picked);
+    assert_int_equal(c.built, built);
+    assert_int_equal(c.loaded, 0); /* a described device cannot load */
+}
+
+static void each_is_made_once(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES];
+    plans *all = open_plans(p, NULL);
+    const plan *two = plans_get(all, &large, 2, why), *four = plans_get(all, &large, 4, why);
+    assert_true(two && four && two != four);
+    assert_ptr_equal(plans_get(all, &large, 2, why), two);
+    assert_non_null(plans_get(all, &small, 2, why));
+    assert_counts(all, 2, 3);
+    plans_free(&all);
+    assert_null(all);
+}
+
+static void choices_are_remembered(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES];
+    plans *all = open_plans(p, NULL);
+    assert_non_null(plans_get(all, &large, 2, why));
+    assert_true(plans_keep(all));
+    plans_free(&all);
+    all = open_plans(p, NULL);
+    assert_non_null(plans_get(all, &large, 8, why));
+    assert_counts(all, 0, 1);
+    plans_free(&all);
+
+    place newer = *p; /* another driver: another device class */
+    newer.store.device.driver++;
+    all = open_plans(&newer, NULL);
+    assert_non_null(plans_get(all, &large, 2, why));
+    assert_counts(all, 1, 1);
+    plans_free(&all);
+}
+
+/* What was built can be found under the choice that it was built with. */
+static void plans_are_put_on_disk(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES], name[SHAPE_NAME_BYTES];
+    size_t bytes;
+    plan_pick pick;
+    plans *all = open_plans(p, NULL);
+    assert_non_null(plans_get(all, &large, 2, why));
+    plans_free(&all);
+    assert_true(plan_choose(p->planner, &large, &pick, why));
+    plan_shape_name(&large, name);
+    char *text = plan_store_get(&p->store, &(plan_key){name, 2, &pick.choice}, &bytes);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "CONV_ADD_BIAS_ACT"));
+    free(text);
+}
+
+static void the_table_comes_first(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES], name[SHAPE_NAME_BYTES];
+    tuning table = {.device = h200};
+    plan_candidate list[PLAN_CANDIDATES];
+    int n = planner_candidates(p->planner, &small, REFERENCE_ROWS, list, why), safe = -1, not = -1;
+    for (int i = 0; i < n; i++)
+        *(choice_is_safe(&list[i].choice, &small) ? &safe : &not ) = i;
+    assert_true(safe > 0 && not > 0);
+    plan_shape_name(&small, name);
+
+    assert_true(tuning_set(&table, name, &list[safe].choice));
+    plans *all = open_plans(p, &table);
+    assert_non_null(plans_get(all, &small, 1, why));
+    assert_counts(all, 0, 1);
+    plans_free(&all);
+
+    assert_true(tuning_set(&table, name, &list[not ].choice));
+    all = open_plans(p, &table);
+    assert_null(plans_get(all, &small, 1, why));
+    assert_non_null(strstr(why, "tune again"));
+    assert_counts(all, 0, 0);
+    plans_free(&all);
+
+    const choice unknown = {.kind = CHOICE_ENGINE, .engine = 9999};
+    assert_true(tuning_set(&table, name, &unknown));
+    all = open_plans(p, &table);
+    assert_null(plans_get(all, &small, 1, why));
+    assert_true(why[0]);
+    plans_free(&all);
+    tuning_done(&table);
+}
+
+int main(void)
+{
+#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, finish)
+    const struct CMUnitTest tests[] = {
+        IN_A_FOLDER(each_is_made_once),
+        IN_A_FOLDER(choices_are_remembered),
+        IN_A_FOLDER(plans_are_put_on_disk),
+        IN_A_FOLDER(the_table_comes_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
