@@ -49,11 +49,11 @@ static int enlarge(image *out, const image *in, int w, int h, err *e)
     return rc;
 }
 
-static int middle_mask(image *out, int w, int h, err *e)
+static int middle_mask(image *out, int w, int h, int white, err *e)
 {
     int rc = image_new(out, w, h, 1, e);
-    for (int y = (h - MASKED) / 2; !rc && y < (h + MASKED) / 2; y++)
-        memset(out->px + (size_t)y * (size_t)w + (w - MASKED) / 2, 255, MASKED);
+    for (int y = (h - white) / 2; !rc && y < (h + white) / 2; y++)
+        memset(out->px + (size_t)y * (size_t)w + (w - white) / 2, 255, (size_t)white);
     return rc;
 }
 
@@ -91,9 +91,9 @@ static int make_inputs(bench *b, const char *path, int w, int h, err *e)
     if (!rc)
         rc = enlarge(&b->large, &small, LARGE, LARGE, e);
     if (!rc)
-        rc = middle_mask(&b->hole, LARGE, LARGE, e);
+        rc = middle_mask(&b->hole, LARGE, LARGE, LARGE / 2, e);
     if (!rc)
-        rc = middle_mask(&mask, w, h, e);
+        rc = middle_mask(&mask, w, h, MASKED, e);
     if (!rc)
         rc = encode(&b->png, &b->photo, FORMAT_PNG, e);
     if (!rc)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The main job, from nothing: installs what is missing, builds, starts the service, turns a photograph
-# into another picture, says where it is, and ends everything.
+# into another picture, repaints a part of it, enlarges it, says where the pictures are, and ends everything.
 set -eu
 cd "$(dirname "$0")/.."
 deploy/packages.sh
@@ -28,8 +28,14 @@ until grep -q '^ready ' "$work/ready"; do
     kill -0 "$up" 2>/dev/null || { cat "$work/log" >&2; up=; exit 1; }
     sleep 0.1
 done
-"$bin/overpaint" img2img examples/chelsea.png --output build/picture.png --endpoint "$endpoint" \
+export OVERPAINT_ENDPOINT=$endpoint
+"$bin/overpaint" img2img examples/chelsea.png --output build/picture.png \
     --prompt "a red fox in the snow, oil painting" --steps 8 --width 192 --height 128 --seed 1
-echo "The picture is $PWD/build/picture.png"
-echo "(Its model, tiny, has generated weights: the picture is noise in the photograph's shapes. Put a"
-echo "Stable Diffusion 1.x model into a folder and name it with --models to see real ones.)"
+"$bin/overpaint" inpaint examples/chelsea.png --mask examples/chelsea-mask.png --output build/inpainted.png \
+    --inpaint-area only-masked --width 128 --height 128 --prompt "glasses" --steps 8 --seed 1
+"$bin/overpaint" upscale examples/chelsea.png --upscaler animevideov3-x4 --scale 2 \
+    --output build/enlarged.png
+echo "The pictures are $PWD/build/picture.png, inpainted.png and enlarged.png."
+echo "(Their model, tiny, has generated weights: what it paints is noise in the photograph's shapes. Put a"
+echo "Stable Diffusion 1.x model into a folder and name it with --models to see real ones. enlarged.png"
+echo "is made by a real network.)"
