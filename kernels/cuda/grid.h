@@ -39,13 +39,21 @@ typedef struct {
     int64_t x, y;
     unsigned threads, cluster;
     size_t shared;
-    struct CUstream_st *stream;
+    struct CUstream_st *stream; /* cudaStream_t */
 } grid_shape;
+
+enum { FLAT_THREADS = 256 }; /* of a launch that gives every item a thread */
 
 /* Blocks for so many items, `each` a block. */
 static inline int64_t grid_blocks(int64_t items, int64_t each)
 {
     return (items + each - 1) / each;
+}
+
+static inline grid_shape grid_flat(struct CUstream_st *stream, int64_t items)
+{
+    const grid_shape shape = {grid_blocks(items, FLAT_THREADS), 1, FLAT_THREADS, 1, 0, stream};
+    return shape;
 }
 
 #ifdef __CUDACC__

@@ -70,6 +70,11 @@ DEVICE float bits_float(uint32_t bits)
     return __uint_as_float(bits);
 }
 
+DEVICE uint32_t float_bits(float v)
+{
+    return __float_as_uint(v);
+}
+
 /* 2^x and 1/x to about 2 units in the last place; subnormal results are 0. */
 DEVICE float fast_exp2(float x)
 {

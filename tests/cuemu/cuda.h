@@ -117,13 +117,13 @@ template <class T> class shared_array {
 
 template <class T> static inline T load(const T *p)
 {
-    cuemu::need_global(p, sizeof *p, sizeof *p, false);
+    cuemu::need_global(p, sizeof *p, alignof(T), false);
     return *p;
 }
 
 template <class T> static inline void store(T *p, T v)
 {
-    cuemu::need_global(p, sizeof *p, sizeof *p, true);
+    cuemu::need_global(p, sizeof *p, alignof(T), true);
     *p = v;
 }
 
@@ -152,19 +152,17 @@ static inline void shared_store16(void *p, uint4 v)
 }
 
 namespace cuemu {
-uint16_t round_f16(float v);
 float widen_f16(uint16_t bits);
-uint16_t round_bf16(float v);
 } // namespace cuemu
 
 static inline uint32_t pack_f16(float low, float high)
 {
-    return cuemu::round_f16(low) | (uint32_t)cuemu::round_f16(high) << 16;
+    return cuemu_round_f16(low) | (uint32_t)cuemu_round_f16(high) << 16;
 }
 
 static inline uint32_t pack_bf16(float low, float high)
 {
-    return cuemu::round_bf16(low) | (uint32_t)cuemu::round_bf16(high) << 16;
+    return cuemu_round_bf16(low) | (uint32_t)cuemu_round_bf16(high) << 16;
 }
 
 static inline float unpack_f16(uint32_t bits)
@@ -177,6 +175,13 @@ static inline float bits_float(uint32_t bits)
     float f;
     memcpy(&f, &bits, sizeof f);
     return f;
+}
+
+static inline uint32_t float_bits(float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
 }
 
 static inline float fast_exp2(float x)

@@ -31,6 +31,10 @@ const char *cuemu_error(void);
 /* Launches so far. */
 uint64_t cuemu_launches(void);
 
+/* To 16 bits, to the nearest, halves to even; what is too large becomes infinite. */
+uint16_t cuemu_round_f16(float v);
+uint16_t cuemu_round_bf16(float v);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,10 +24,15 @@ struct thread {
     state now;
     place at;
     block *block_of;
-    collective *kind; /* in a collective: which, and what it gave */
-    void *given;
     std::vector<copy_request> group;               /* not yet committed */
     std::vector<std::vector<copy_request>> groups; /* committed, oldest first */
+};
+
+/* The lanes of a warp that have come to a collective, and what they gave. */
+struct gathering {
+    collective *kind;
+    unsigned come;
+    void *given[32];
 };
 
 struct cluster;
@@ -35,6 +40,7 @@ struct cluster;
 struct block {
     cluster *cluster_of;
     std::vector<thread> threads;
+    std::vector<gathering> warps;
     unsigned arrived, living;
     unsigned char *fixed, *dynamic; /* its shared memory: SHARED and DYN_SHARED */
 };

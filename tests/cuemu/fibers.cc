@@ -136,27 +136,22 @@ void barrier_cluster()
 void warp(collective *kind, void *mine)
 {
     block *b = self->block_of;
-    thread *first = &b->threads[self->at.thread.x / 32 * 32];
-    void *given[32];
-    unsigned come = 0;
-    self->kind = kind;
-    self->given = mine;
-    for (unsigned i = 0; i < 32; i++) {
-        if (&first[i] != self && first[i].now != IN_WARP)
-            continue;
-        if (first[i].kind != kind)
-            fail("lanes %u and %u of a warp are at different collectives", i, self->at.lane);
-        given[i] = first[i].given;
-        come++;
-    }
-    if (come < 32) {
+    const unsigned first = self->at.thread.x / 32 * 32;
+    gathering *g = &b->warps[first / 32];
+    if (g->come == 0)
+        g->kind = kind;
+    else if (g->kind != kind)
+        fail("lane %u comes to another collective than the lanes before it", self->at.lane);
+    g->given[self->at.lane] = mine;
+    if (++g->come < 32) {
         leave(IN_WARP);
         return;
     }
-    kind(given);
-    for (unsigned i = 0; i < 32; i++)
-        if (first[i].now == IN_WARP)
-            first[i].now = RUNNING;
+    g->come = 0;
+    kind(g->given);
+    for (unsigned i = first; i < first + 32; i++)
+        if (b->threads[i].now == IN_WARP)
+            b->threads[i].now = RUNNING;
 }
 
 /* One warp, as far as it gets. */

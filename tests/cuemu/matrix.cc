@@ -1,16 +1,8 @@
 /* 16-bit floats, ldmatrix and mma.m16n8k16, lane by lane as the PTX ISA draws the fragments. */
 #include "tests/cuemu/device.h"
 
-namespace cuemu {
-static uint32_t float_bits(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 /* To the nearest, halves to even: the tie-breaking is in the added constant. */
-uint16_t round_bf16(float v)
+uint16_t cuemu_round_bf16(float v)
 {
     const uint32_t bits = float_bits(v);
     if (std::isnan(v))
@@ -18,7 +10,7 @@ uint16_t round_bf16(float v)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-uint16_t round_f16(float v)
+uint16_t cuemu_round_f16(float v)
 {
     const uint32_t bits = float_bits(v), sign = bits >> 16 & 0x8000;
     const float size = std::fabs(v);
@@ -32,11 +24,13 @@ uint16_t round_f16(float v)
     return (uint16_t)(sign | (mantissa + 0xfff + (mantissa >> 13 & 1)) >> 13);
 }
 
+namespace cuemu {
 float widen_f16(uint16_t h)
 {
-    const int exponent = h >> 10 & 31, mantissa = h & 0x3ff;
-    float size =
-        std::ldexp((float)(mantissa | (exponent ? 0x400 : 0)), (exponent ? exponent : 1) - 25);
+    const uint32_t exponent = h >> 10 & 31, mantissa = h & 0x3ff;
+    float size = bits_float(h & 0x7fff ? (exponent + 112) << 23 | mantissa << 13 : 0);
+    if (exponent == 0)
+        size = (float)mantissa * 0x1p-24f;
     if (exponent == 31)
         size = mantissa ? NAN : INFINITY;
     return h & 0x8000 ? -size : size;

@@ -139,6 +139,14 @@ int allow(const void *kernel, size_t bytes)
     return 0;
 }
 
+/* Of a block of a kernel: arrays and dynamic together. */
+static size_t shared_most(const void *kernel)
+{
+    auto allowed = device_here.allowed.find(kernel);
+    return allowed != device_here.allowed.end() && allowed->second > FIXED_MOST ? SHARED_MOST
+                                                                                : FIXED_MOST;
+}
+
 /* What a GPU would say to such a launch. */
 static const char *refusal(const void *kernel, const launch_config &c)
 {
@@ -180,6 +188,7 @@ static void place_cluster(cluster *c, const launch_config &k, int64_t x, int64_t
         block *b = &c->blocks[rank];
         b->cluster_of = c;
         b->arrived = 0;
+        b->warps.assign(k.threads / 32, gathering());
         b->living = k.threads;
         memset(b->fixed, POISON, FIXED_MOST);
         memset(b->dynamic, POISON, c->dynamic_bytes);
@@ -226,8 +235,8 @@ int launch(const void *kernel, const launch_config &k, void (*run)(const void *)
         place_cluster(&c, k, at % (k.x / size) * size, at / (k.x / size));
         run_cluster(&c);
     }
-    if (!d->broken && c.fixed_used + c.dynamic_bytes > SHARED_MOST) {
-        report("more shared memory than a block can have");
+    if (!d->broken && c.fixed_used + c.dynamic_bytes > shared_most(kernel)) {
+        report("more shared memory, arrays and dynamic, than a block can have");
         d->broken = true;
     }
     take_shared(&c);

@@ -121,7 +121,7 @@ static void mistakes_are_named(void **state)
                    {0, LOADS_BEYOND, "load of 4 bytes"},
                    {0, STORES_BEYOND, "store of 4 bytes"},
                    {0, HALF_A_WARP, "64 for their warp"},
-                   {0, TWO_KINDS, "different collectives"},
+                   {0, TWO_KINDS, "another collective"},
                    {0, LOST_AT_BARRIER, "have ended"},
                    {1, NO_LAST_WAIT, "nobody waited for"},
                    {2, ENDS_EARLY, "which has ended"}};
@@ -154,6 +154,29 @@ static void products_are_exact(void **state)
     cuemu_free(out);
     cuemu_free(a);
     cuemu_free(b);
+}
+
+/* Every finite half, and what lies half-way to the next. */
+static void halves_are_rounded(void **state)
+{
+    (void)state;
+    for (uint16_t h = 0; h < 0x7c00; h++) {
+        const float v = f16_to_float(h), next = h == 0x7bff ? 65536 : f16_to_float(h + 1);
+        const float middle = (v + next) / 2;
+        assert_int_equal(cuemu_round_f16(v), h);
+        assert_int_equal(cuemu_round_f16(-v), h | 0x8000);
+        assert_int_equal(cuemu_round_f16(middle), h + h % 2);
+        assert_int_equal(cuemu_round_f16(nextafterf(middle, 0)), h);
+        assert_int_equal(cuemu_round_f16(nextafterf(middle, 1e9f)), h + 1);
+    }
+    for (uint16_t h = 0; h < 0x7f7f; h++) {
+        const float v = bf16_to_float(h), middle = v + (bf16_to_float(h + 1) - v) / 2;
+        assert_int_equal(cuemu_round_bf16(-v), h | 0x8000);
+        assert_int_equal(cuemu_round_bf16(middle), h + h % 2);
+        assert_int_equal(cuemu_round_bf16(nextafterf(middle, INFINITY)), h + 1);
+    }
+    assert_true(isnan(f16_to_float(cuemu_round_f16(NAN))));
+    assert_true(isnan(bf16_to_float(cuemu_round_bf16(NAN))));
 }
 
 static void launches_are_refused(void **state)
@@ -204,7 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_kernels_are_right), cmocka_unit_test(mistakes_change_bytes),
         cmocka_unit_test(mistakes_are_named),      cmocka_unit_test(products_are_exact),
-        cmocka_unit_test(launches_are_refused),    cmocka_unit_test(guards_are_checked),
+        cmocka_unit_test(halves_are_rounded),      cmocka_unit_test(launches_are_refused),
+        cmocka_unit_test(guards_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,151 @@
+/* Element by element: activate, add, geglu, conv_finish. A thread takes one or eight elements that
+ * lie side by side. */
+#include "kernels/cuda/element.h"
+
+typedef struct {
+    void *out;
+    const void *a, *b;
+    int64_t items, period; /* vectors; b begins again after so many */
+    float scale;
+    activation act;
+} map_args;
+
+template <class E, int V>
+static __global__ void BOUNDS(FLAT_THREADS) activate_kernel(const map_args p)
+{
+    const int64_t i = item_of_thread();
+    float v[V];
+    if (i >= p.items)
+        return;
+    read(v, (const E *)p.a + i * V);
+#pragma unroll
+    for (int j = 0; j < V; j++)
+        v[j] = apply(v[j], p.act);
+    write((E *)p.out + i * V, v);
+}
+
+template <class E, int V> static int activate(cuda_stream stream, const activate_args *a)
+{
+    const map_args p = {a->out.data, a->x.data, NULL, tensor_count(a->x) / V, 0, 1, a->act};
+    return LAUNCH((activate_kernel<E, V>), grid_flat(stream, p.items), p);
+}
+
+int launch_activate(cuda_stream stream, const activate_args *a)
+{
+    const bool wide = is_wide(a->x.data) && is_wide(a->out.data) && tensor_count(a->x) % 8 == 0;
+    return BY_TYPE(a->x.type, wide, activate, stream, a);
+}
+
+template <class E, int V> static __global__ void BOUNDS(FLAT_THREADS) add_kernel(const map_args p)
+{
+    const int64_t i = item_of_thread();
+    float v[V], w[V];
+    if (i >= p.items)
+        return;
+    read(v, (const E *)p.a + i * V);
+    read(w, (const E *)p.b + i % p.period * V);
+#pragma unroll
+    for (int j = 0; j < V; j++)
+        v[j] = fmaf(p.scale, v[j], w[j]);
+    write((E *)p.out + i * V, v);
+}
+
+template <class E, int V> static int add(cuda_stream stream, const add_args *a)
+{
+    const map_args p = {
+        a->out.data, a->a.data, a->b.data, tensor_count(a->a) / V, tensor_count(a->b) / V,
+        a->scale,    ACT_NONE};
+    return LAUNCH((add_kernel<E, V>), grid_flat(stream, p.items), p);
+}
+
+int launch_add(cuda_stream stream, const add_args *a)
+{
+    const bool wide = is_wide(a->a.data) && is_wide(a->b.data) && is_wide(a->out.data) &&
+                      tensor_count(a->b) % 8 == 0;
+    return BY_TYPE(a->a.type, wide, add, stream, a);
+}
+
+typedef struct {
+    void *out;
+    const void *x;
+    int64_t items, row; /* vectors of the result, of one row of it */
+} geglu_plan;
+
+template <class E, int V>
+static __global__ void BOUNDS(FLAT_THREADS) geglu_kernel(const geglu_plan p)
+{
+    const int64_t i = item_of_thread(), row = i / p.row;
+    float v[V], gate[V];
+    if (i >= p.items)
+        return;
+    const E *x = (const E *)p.x + (i + row * p.row) * V;
+    read(v, x);
+    read(gate, x + p.row * V);
+#pragma unroll
+    for (int j = 0; j < V; j++)
+        v[j] *= gelu(gate[j]);
+    write((E *)p.out + i * V, v);
+}
+
+template <class E, int V> static int geglu(cuda_stream stream, const geglu_args *a)
+{
+    const geglu_plan p = {a->out.data, a->x.data, tensor_count(a->out) / V, a->out.dim[3] / V};
+    return LAUNCH((geglu_kernel<E, V>), grid_flat(stream, p.items), p);
+}
+
+int launch_geglu(cuda_stream stream, const geglu_args *a)
+{
+    const bool wide = is_wide(a->x.data) && is_tensor_wide(a->out);
+    return BY_TYPE(a->x.type, wide, geglu, stream, a);
+}
+
+typedef struct {
+    void *out;
+    const void *made, *residual;
+    const float *slope;
+    int64_t items, row, out_row, out_at; /* vectors; of a pixel of made, of out */
+    activation act;
+} finish_plan;
+
+template <class E, int V>
+static __global__ void BOUNDS(FLAT_THREADS) finish_kernel(const finish_plan p)
+{
+    const int64_t i = item_of_thread(), pixel = i / p.row, c = i % p.row;
+    float v[V], slope[V] = {0}, residual[V] = {0};
+    if (i >= p.items)
+        return;
+    const int64_t at = (pixel * p.out_row + p.out_at + c) * V;
+    read(v, (const E *)p.made + i * V);
+    if (p.slope)
+        read(slope, p.slope + c * V);
+    if (p.residual)
+        read(residual, (const E *)p.residual + at);
+#pragma unroll
+    for (int j = 0; j < V; j++) {
+        v[j] = p.slope ? (v[j] < 0 ? v[j] * slope[j] : v[j]) : apply(v[j], p.act);
+        v[j] += residual[j];
+    }
+    write((E *)p.out + at, v);
+}
+
+template <class E, int V>
+static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
+{
+    const finish_plan p = {.out = a->out.data,
+                           .made = made->data,
+                           .residual = a->residual.data,
+                           .slope = (const float *)a->slope.data,
+                           .items = tensor_count(*made) / V,
+                           .row = made->dim[3] / V,
+                           .out_row = a->out.dim[3] / V,
+                           .out_at = a->out_at / V,
+                           .act = a->act};
+    return LAUNCH((finish_kernel<E, V>), grid_flat(stream, p.items), p);
+}
+
+int launch_conv_finish(cuda_stream stream, const conv2d_args *a, tensor made)
+{
+    const bool wide = is_tensor_wide(made) && is_tensor_wide(a->out) && a->out_at % 8 == 0 &&
+                      is_wide(a->residual.data) && is_wide(a->slope.data);
+    return BY_TYPE(made.type, wide, finish, stream, a, &made);
+}
