@@ -204,8 +204,9 @@ int folder_result(const char *path, const char *output, const char *format, char
 {
     const char *own = request_format(path);
     const bool keeps = !format || (own && !strcmp(format, own));
-    int n = keeps ? snprintf(to, size, "%s/%s", output, path)
-                  : snprintf(to, size, "%s/%.*s.%s", output, (int)stem(path), path, format);
+    const char *slash = *output && output[strlen(output) - 1] == '/' ? "" : "/";
+    int n = keeps ? snprintf(to, size, "%s%s%s", output, slash, path)
+                  : snprintf(to, size, "%s%s%.*s.%s", output, slash, (int)stem(path), path, format);
     return n >= 0 && (size_t)n < size
                ? 0
                : err_set(e, ERR_INVALID, "the name of its result is too long");

@@ -212,6 +212,8 @@ static void names_of_results(void **state)
         assert_int_equal(folder_result(rows[i][0], "out", rows[i][1], to, sizeof to, NULL), 0);
         assert_string_equal(to, rows[i][2]);
     }
+    assert_int_equal(folder_result("b/a.png", "out/", NULL, to, sizeof to, NULL), 0);
+    assert_string_equal(to, "out/b/a.png");
     assert_int_equal(folder_result("a.png", "out", NULL, to, 9, NULL), ERR_INVALID);
     assert_int_equal(folder_result("a.png", "out", NULL, to, 10, NULL), 0);
 
