@@ -169,7 +169,7 @@ static void run_folder(farm *f, const char *folder)
 
 static void test_golden_pictures(void **state)
 {
-    farm *f = farm_open(state, &(farm_options){.workers = 1});
+    farm *f = farm_open(state, &(farm_options){.workers = 1, .seconds = 540});
     for (int i = 0; asked_folders[i]; i++)
         run_folder(f, asked_folders[i]);
     f->passed = true;
@@ -206,7 +206,7 @@ static void test_folders_give_the_same_pictures(void **state)
                  {"07-txt2img-dpmpp_2m-exp", FIXTURE_FOLDER_NEW},
                  {"12-three-levels", FIXTURE_FOLDER_OLD},
                  {"13-no-negative", FIXTURE_FOLDER_NEW}};
-    farm *f = farm_open(state, &(farm_options){.workers = 1});
+    farm *f = farm_open(state, &(farm_options){.workers = 1, .seconds = 540});
     json_t *all = golden_json("pictures/pictures.json");
     char folder[PROCESS_PATH], name[64];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
