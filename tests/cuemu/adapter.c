@@ -1,5 +1,6 @@
 #include "tests/cuemu/adapter.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,15 @@ static void end(visit *v, int status)
         dev_fail(v->d, DEV_BROKEN, "launch: error %d", status);
 }
 
+static bool holds_all(dtype type, tensor t)
+{
+    const float *v = t.data;
+    bool all = true;
+    for (int64_t i = 0; i < tensor_count(t); i++)
+        all &= type != F16 || fabsf(v[i]) < 65504;
+    return all;
+}
+
 /* The reference convolves; the end is ours. */
 static void call_conv2d(dev *d, const conv2d_args *a)
 {
@@ -126,6 +136,7 @@ static void call_conv2d(dev *d, const conv2d_args *a)
     plain.act = ACT_NONE;
     plain.out_at = 0;
     ref_conv2d(d, &plain);
+    ((adapter *)d->impl)->beyond |= !holds_all(v.as->type, plain.out);
     b.out = send_out(&v, a->out);
     b.residual = send_or(&v, a->residual, a->out, b.out);
     b.slope = send_f32(&v, a->slope);

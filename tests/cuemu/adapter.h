@@ -12,6 +12,7 @@ typedef struct {
     bool clusters;     /* as compute capability 9.0 */
     bool askew;        /* feature maps at no multiple of 16 bytes */
     unsigned schedule; /* of cuemu.h; for messages */
+    bool beyond;       /* set by a call with sums that the type cannot hold: nothing to compare */
 } adapter;
 
 kernel_table adapter_table(void);

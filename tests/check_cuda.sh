@@ -1,0 +1,46 @@
+#!/bin/bash
+# Checks what nvcc made of the kernels: check_cuda.sh [--write] NVCC ROOT FOLDER
+#
+# FOLDER has a .log and a .ptx for each kernels/cuda/*.cu (target cuda_kernels). Registers must be
+# those of kernels/cuda/registers.txt, which --write makes anew; there must be no atomic operation
+# on floats: their order is not fixed. 77: nothing to look at.
+set -u
+write=false
+[ "${1:-}" = --write ] && write=true && shift
+nvcc=${1:-} root=${2:?the source folder is missing} folder=${3:?the build folder is missing}
+file=$root/kernels/cuda/registers.txt
+if ! [ -x "$nvcc" ]; then
+    echo "check_cuda: skipped, there is no nvcc"
+    exit 77
+fi
+violations=0 kernels=0
+for source in "$root"/kernels/cuda/*.cu; do
+    name=$folder/$(basename "$source" .cu)
+    if ! [ -s "$name.log" ] || ! [ -s "$name.ptx" ]; then
+        echo "$source: not compiled"
+        violations=$((violations + 1))
+        continue
+    fi
+    if grep -nE '(^|[^a-z])(red|atom)[.a-z:]*\.(f16|f32|f64|bf16|f16x2|bf16x2)' "$name.ptx"; then
+        echo "$source: atomic operations on floats"
+        violations=$((violations + 1))
+    fi
+done
+
+# "entry function 'NAME'" is followed by "Used N registers".
+found=$(cat "$folder"/*.log | awk '
+    /Compiling entry function/ { split($0, part, "\047"); name = part[2] }
+    /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print $(i + 1), name }' |
+    c++filt | sed 's/([^()]*)$//; s/ void / /' | LC_ALL=C sort -k2)
+kernels=$(grep -c . <<<"$found")
+version=$("$nvcc" --version | grep -o 'release [0-9.]*, V[0-9.]*')
+if $write; then
+    printf '# Registers a thread on sm_90a, %s.\n%s\n' "$version" "$found" >"$file"
+elif ! head -n 1 "$file" | grep -qF "$version"; then
+    echo "check_cuda: registers not compared, $file is not of $version"
+elif ! diff <(tail -n +2 "$file") <(echo "$found"); then
+    echo "registers differ from $file"
+    violations=$((violations + 1))
+fi
+echo "check_cuda: $kernels kernels, $violations violations"
+[ "$kernels" -gt 0 ] && [ "$violations" = 0 ]
