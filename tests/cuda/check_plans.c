@@ -23,15 +23,19 @@ static const walk_picture pictures[] = {
 static void print_head(const walk *w)
 {
     printf("%d convolutions, upsamples and attentions, %d products\n\n", w->plans, w->products);
-    puts("| device | shapes | without plan | heuristic's first | worst rank | split sums | "
+    puts("| device | shapes | without plan | heuristic's first | worst rank | "
+         "among the first 5 at 1, 2, 4, 8, 16 rows | split sums | "
          "workspace at 16 rows | engines | ms a choice |");
-    puts("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    puts("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
 }
 
 static void print_line(const char *device, int kind, const survey *s)
 {
-    printf("| %s, %s | %d | %d | %d | %d | %d | %lld | ", device, kind_names[kind], s->shapes,
-           s->failed, s->first, s->rank_most, s->split, (long long)s->workspace);
+    printf("| %s, %s | %d | %d | %d | %d | ", device, kind_names[kind], s->shapes, s->failed,
+           s->first, s->rank_most);
+    for (int i = 0; i < BUCKETS; i++)
+        printf("%d%s", s->near[i], i < BUCKETS - 1 ? ", " : " | ");
+    printf("%d | %lld | ", s->split, (long long)s->workspace);
     for (int i = 0; i < SURVEY_ENGINES; i++)
         if (s->engine[i])
             printf("%d: %d; ", i, s->engine[i]);
@@ -49,6 +53,8 @@ static int check_device(const char *device, const walk *w)
     int failed = 0;
     if (!all)
         abort();
+    for (int kind = 0; kind < KINDS; kind++)
+        all[kind].ranks = true;
     for (int i = 0; i < w->plans; i++)
         survey_add(&all[(int)w->plan[i].kind], p, &w->plan[i]);
     for (int i = 0; i < w->products; i++) {

@@ -4,13 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 
 const char *const survey_devices[] = {"h200", "a100", "rtx4090", "b200", "rtx5090", NULL};
 
@@ -52,6 +46,17 @@ static int64_t workspace_of(const planner *p, const plan_shape *s, int64_t rows,
     return bytes;
 }
 
+static bool is_near(const planner *p, const plan_shape *s, int64_t rows, const choice *c)
+{
+    char why[PLAN_WHY_BYTES];
+    plan_candidate list[PLAN_CANDIDATES];
+    int n = planner_candidates(p, s, rows, list, why);
+    for (int i = 0; i < n && i < SURVEY_NEAR; i++)
+        if (choice_equal(&list[i].choice, c))
+            return true;
+    return false;
+}
+
 void survey_add(survey *to, const planner *p, const plan_shape *s)
 {
     plan_pick pick;
@@ -72,23 +77,8 @@ void survey_add(survey *to, const planner *p, const plan_shape *s)
     to->split += bytes > choice_workspace_most(&(choice){.kind = CHOICE_ENGINE}, s, rows);
     to->first += pick.rank == 0;
     to->rank_most = pick.rank > to->rank_most ? pick.rank : to->rank_most;
+    for (int i = 0; to->ranks && i < BUCKETS; i++)
+        to->near[i] += is_near(p, s, bucket_rows[i], &pick.choice);
     assert(pick.choice.engine < SURVEY_ENGINES);
     to->engine[pick.choice.engine]++;
-}
-
-void survey_assert_text(const planner *p, const plan_shape *s, const char *const *fragment)
-{
-    plan_pick pick;
-    char why[PLAN_WHY_BYTES];
-    size_t bytes;
-    plan *built = plan_choose(p, s, &pick, why) ? plan_build(p, s, 4, &pick.choice, why) : NULL;
-    char *text = built ? plan_text(built, &bytes, why) : NULL;
-    if (!text)
-        fail_msg("%s", why);
-    assert_int_equal(strlen(text), bytes);
-    for (; *fragment; fragment++)
-        if (!strstr(text, *fragment))
-            fail_msg("no %s in %.4000s", *fragment, text);
-    free(text);
-    plan_free(&built);
 }

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/plan.h"
 
-enum { SURVEY_ENGINES = 128, SURVEY_REASONS = 8 };
+enum { SURVEY_ENGINES = 128, SURVEY_REASONS = 8, SURVEY_NEAR = 5 };
 
 /* The described devices' names: "h200", "a100", "rtx4090", "b200", "rtx5090"; NULL-ended. */
 extern const char *const survey_devices[];
@@ -13,10 +13,12 @@ extern const char *const survey_devices[];
 planner *survey_planner(const char *device);
 
 typedef struct {
+    bool ranks; /* wanted: near */
     int shapes, failed;
-    int first;     /* shapes that got the heuristic's first choice */
-    int rank_most; /* the worst rank */
-    int split;     /* shapes whose sums are split, in order */
+    int first;         /* shapes that got the heuristic's first choice */
+    int rank_most;     /* the worst rank */
+    int near[BUCKETS]; /* shapes whose choice is among the first of a bucket's own list */
+    int split;         /* shapes whose sums are split, in order */
     int engine[SURVEY_ENGINES];
     int64_t workspace; /* the most, at 16 rows */
     double seconds;
@@ -25,9 +27,5 @@ typedef struct {
 
 /* Chooses a plan for a shape and counts it. */
 void survey_add(survey *to, const planner *p, const plan_shape *s);
-
-/* Fails the test unless the plan that a shape gets for 4 rows has all these fragments in cuDNN's
- * own text of it (NULL-ended). */
-void survey_assert_text(const planner *p, const plan_shape *s, const char *const *fragment);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/cuda/graph_cases.h"
 #include "tests/cuda/survey.h"
 
 static void assert_planned(const char *device, const plan_shape *s, int n)
@@ -47,36 +48,11 @@ static void every_device_has_plans(void **state)
         assert_planned(survey_devices[i], s, sizeof s / sizeof *s);
 }
 
-/* What cuDNN has understood: heads and tokens by strides, one count of keys a row. */
 static void plans_say_what_they_do(void **state)
 {
     (void)state;
-    static const plan_shape text = TEXT(8, 40, 64, 77), own = OWN(8, 40, 64);
-    static const char *const of_text[] = {
-        "\"finalizeMode\":\"UNIFIED_SDPA_FWD\"",
-        "\"Q\":\"6\",\"K\":\"7\",\"V\":\"8\",\"O\":\"5\",\"scale\":\"9\",\"seqLenQ\":\"10\","
-        "\"seqLenKV\":\"11\"}",
-        "{\"name\":\"5\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,8,64,40],"
-        "\"stride\":[20480,40,320,1]",
-        "{\"name\":\"8\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,8,77,40],"
-        "\"stride\":[49280,40,640,1]",
-        "{\"name\":\"9\",\"dataType\":\"CUDNN_DATA_FLOAT\",\"dim\":[1,1,1,1],\"stride\":[1,1,1,1],"
-        "\"isVirtual\":false,\"isByValue\":true",
-        "{\"name\":\"11\",\"dataType\":\"CUDNN_DATA_INT32\",\"dim\":[4,1,1,1]",
-        NULL,
-    };
-    static const char *const of_own[] = {
-        "\"Q\":\"6\",\"K\":\"7\",\"V\":\"8\",\"O\":\"5\",\"scale\":\"9\"}",
-        "{\"name\":\"6\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,8,64,40],"
-        "\"stride\":[61440,40,960,1]",
-        "{\"name\":\"7\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,8,64,40],"
-        "\"stride\":[61440,40,960,1]",
-        NULL,
-    };
-    planner *p = survey_planner("h200");
-    survey_assert_text(p, &text, of_text);
-    survey_assert_text(p, &own, of_own);
-    planner_free(&p);
+    for (int i = 0; i < GRAPHS_COMPILED; i++)
+        graph_case_assert(&graphs_compiled[i]);
 }
 
 int main(void)

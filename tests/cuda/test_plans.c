@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/cuda/graph_cases.h"
 #include "tests/cuda/survey.h"
 #include "tests/cuda/walk.h"
 
@@ -107,46 +108,11 @@ static void the_choice_is_stable(void **state)
     planner_free(&again);
 }
 
-/* The graphs that cuDNN has understood, in its own words: operands are named by their numbers. */
 static void plans_say_what_they_do(void **state)
 {
     (void)state;
-    static const struct {
-        plan_shape shape;
-        const char *fragment[10];
-    } cases[] = {
-        {{SHAPE_CONV, F16, .conv = {64, 48, 320, 640, 3, 2, 1, 0, 1}},
-         {"{\"name\":\"1\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,320,64,48],"
-          "\"stride\":[983040,1,15360,320]",
-          "{\"name\":\"2\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[640,320,3,3],"
-          "\"stride\":[2880,1,960,320]",
-          "{\"name\":\"4\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[1,640,1,1]",
-          "{\"name\":\"5\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,640,32,24],"
-          "\"stride\":[491520,1,15360,640]",
-          "{\"name\":\"12\",\"dataType\":\"CUDNN_DATA_FLOAT\",\"dim\":[4,640,32,24],"
-          "\"stride\":[491520,1,15360,640],\"isVirtual\":true",
-          "\"mode\":\"CUDNN_CROSS_CORRELATION\",\"mathPrec\":\"CUDNN_DATA_FLOAT\",\"alpha\":1.0,"
-          "\"beta\":0.0,\"pad_upper\":[1,1],\"pad_lower\":[0,0],\"stride\":[2,2],"
-          "\"dilation\":[1,1],\"X\":\"1\",\"W\":\"2\",\"Y\":\"12\"}",
-          "\"alpha1\":1.0,\"alpha2\":1.0,\"X\":\"12\",\"Y\":\"5\",\"B\":\"4\"}]"}},
-        {{SHAPE_CONV, BF16, .conv = {16, 16, 64, 64, 3, 1, 0, 1, 1}},
-         {"{\"name\":\"3\",\"dataType\":\"CUDNN_DATA_BFLOAT16\",\"dim\":[4,64,16,16]",
-          "\"stride\":[1,1],\"dilation\":[1,1],\"X\":\"1\",\"W\":\"2\",\"Y\":\"12\"}",
-          "\"X\":\"12\",\"Y\":\"13\",\"B\":\"3\"}", "\"X\":\"13\",\"Y\":\"5\",\"B\":\"4\"}",
-          "{\"name\":\"13\",\"dataType\":\"CUDNN_DATA_FLOAT\",\"dim\":[4,64,16,16],"
-          "\"stride\":[16384,1,1024,64],\"isVirtual\":true"}},
-        {{SHAPE_UPSAMPLE, F16, .conv = {32, 16, 512, 256, 4, 2}},
-         {"{\"name\":\"1\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,512,32,16]",
-          "{\"name\":\"2\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[512,256,4,4],"
-          "\"stride\":[4096,1,1024,256]",
-          "{\"name\":\"5\",\"dataType\":\"CUDNN_DATA_HALF\",\"dim\":[4,256,64,32]",
-          "\"alpha\":1.0,\"beta\":0.0,\"pad\":[1,1],\"stride\":[2,2],\"dilation\":[1,1],"
-          "\"dX\":\"5\",\"W\":\"2\",\"dY\":\"1\"}]"}},
-    };
-    planner *p = survey_planner("h200");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        survey_assert_text(p, &cases[i].shape, cases[i].fragment);
-    planner_free(&p);
+    for (int i = 0; i < GRAPHS_READY; i++)
+        graph_case_assert(&graphs_ready[i]);
 }
 
 static void a_launch_takes_addresses(void **state)
