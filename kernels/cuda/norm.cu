@@ -132,7 +132,8 @@ DEVICE void sum_groups(const norm_plan &p, const piece &w, const E *cache, const
     sync_block();
 }
 
-/* The part of x ++ x2 into shared memory. */
+/* The part of x ++ x2 into shared memory. A thread reads later what it brings here, nothing else.
+ */
 template <class E, int V> DEVICE void load_part(const norm_plan &p, const piece &w, E *cache)
 {
     const float tag[V] = {0};
@@ -141,7 +142,6 @@ template <class E, int V> DEVICE void load_part(const norm_plan &p, const piece 
               tag);
     copy_commit();
     copy_wait<0>();
-    sync_block();
 }
 
 /* What `add` adds to this thread's channels, the other way round. */
@@ -156,7 +156,7 @@ DEVICE void base_of_add(const norm_plan &p, const piece &w, float (&base)[V])
         base[j] = -add[j];
 }
 
-/* Mean and squares of each group of the part: found[2 g], found[2 g + 1]. */
+/* Mean and squares of each group of the part: found[2 g], found[2 g + 1], written by thread g. */
 template <class E, int V>
 DEVICE void measure(const norm_plan &p, const piece &w, const E *cache, float *found)
 {
@@ -172,11 +172,9 @@ DEVICE void measure(const norm_plan &p, const piece &w, const E *cache, float *f
         base[j] += count > 0 ? sum[(w.column * V + j) / p.size] / count : 0;
     if (g < p.slab / p.size)
         found[2 * g] = count > 0 ? sum[g] / count : 0;
-    sync_block();
     sum_groups<E, V>(p, w, cache, base, true, by_channel, sum);
     if (g < p.slab / p.size)
         found[2 * g + 1] = sum[g];
-    sync_block();
 }
 
 DEVICE float part_count(const norm_plan &p, int part)

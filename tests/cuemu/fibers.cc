@@ -1,8 +1,8 @@
 /* The threads of a cluster, each on a stack of its own, one running at a time.
  *
- * A thread runs until it must wait. The scheduler takes one warp as far as it gets before the next,
- * from either end: what depends on a barrier that is not there then reads what was never written,
- * or what was overwritten long ago. */
+ * A thread runs until it must wait. The scheduler takes one block of a cluster, and of it one warp,
+ * as far as it gets before the next, from either end: what depends on a barrier that is not there
+ * then reads what was never written, or what was overwritten long ago. */
 #include "tests/cuemu/device.h"
 
 #include <cstdarg>
@@ -189,20 +189,31 @@ static void report_stuck(const cluster *c)
     device_here.broken = true;
 }
 
+/* One block, as far as it gets without the others of its cluster. */
+static bool run_block(block *b, bool backwards)
+{
+    const size_t size = b->threads.size();
+    bool any = false;
+    for (bool again = true; again && !device_here.broken;) {
+        again = false;
+        for (size_t w = 0; w < size && !device_here.broken; w += 32)
+            again |= run_warp(b, (unsigned)(backwards ? size - 32 - w : w), backwards);
+        any |= again;
+    }
+    return any;
+}
+
 void run_cluster(cluster *c)
 {
     const bool backwards = device_here.schedule & CUEMU_BACKWARDS;
-    size_t index = 0, blocks = c->blocks.size(), size = c->blocks[0].threads.size();
+    size_t index = 0, blocks = c->blocks.size();
     for (block &b : c->blocks)
         for (thread &t : b.threads)
             prepare(&t, index++);
     for (bool any = true; any && !device_here.broken;) {
         any = false;
-        for (size_t i = 0; i < blocks; i++) {
-            block *b = &c->blocks[backwards ? blocks - 1 - i : i];
-            for (size_t w = 0; w < size && !device_here.broken; w += 32)
-                any |= run_warp(b, (unsigned)(backwards ? size - 32 - w : w), backwards);
-        }
+        for (size_t i = 0; i < blocks && !device_here.broken; i++)
+            any |= run_block(&c->blocks[backwards ? blocks - 1 - i : i], backwards);
     }
     for (const block &b : c->blocks)
         if (b.living && !device_here.broken)
