@@ -196,7 +196,7 @@ OVERPAINT_API const unsigned char *overpaint_picture(overpaint *o, const overpai
 OVERPAINT_API const char *overpaint_picture_info(overpaint *o, const overpaint_id *id,
                                                  unsigned index);
 
-/* The seed that makes it again; -1 with an error. */
+/* The seed that makes it again; -1 for a picture that was not sampled, and with an error. */
 OVERPAINT_API int64_t overpaint_picture_seed(overpaint *o, const overpaint_id *id, unsigned index);
 
 /* Writes the picture file under a temporary name and renames it to `path`. */

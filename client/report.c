@@ -170,7 +170,7 @@ static json_t *picture_json(const Overpaint__Result *r, size_t i)
 {
     const Overpaint__Picture *p = r->picture[i];
     json_t *o = json_object();
-    json_object_set_new(o, "seed", json_integer(p->seed));
+    json_object_set_new(o, "seed", p->seed < 0 ? json_null() : json_integer(p->seed));
     json_object_set_new(o, "width", json_integer(p->width));
     json_object_set_new(o, "height", json_integer(p->height));
     json_object_set_new(o, "media", text(p->blob ? p->blob->media : NULL));

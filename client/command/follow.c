@@ -174,7 +174,8 @@ int follow_save(call *c, overpaint *o, const overpaint_id *id, progress_view *v,
         if (c->json)
             continue;
         puts(path);
-        progress_line(v, "%s: seed %lld", path, (long long)overpaint_picture_seed(o, id, i));
+        if (overpaint_picture_seed(o, id, i) >= 0)
+            progress_line(v, "%s: seed %lld", path, (long long)overpaint_picture_seed(o, id, i));
     }
     if (overpaint_result_note(o, id) && !c->json)
         progress_line(v, "note: %s", overpaint_result_note(o, id));

@@ -241,7 +241,7 @@ int task_compose(task *t, const job *j, const task_output *from, const char *mod
     const image *picture = &from->picture;
     task_picture *to = &t->result[from->index];
     assert(from->index < t->results && !to->bytes);
-    to->seed = t->scene[from->scene].seed + from->number;
+    to->seed = t->samples ? t->scene[from->scene].seed + from->number : -1;
     to->width = picture->w;
     to->height = picture->h;
     int rc = task_infotext(&to->info, t, j, from->scene, from->number, model, hash, e);

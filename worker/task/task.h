@@ -68,7 +68,7 @@ typedef struct {
     uint8_t *bytes; /* the encoded file */
     size_t size;
     char *info; /* its parameters text */
-    int64_t seed;
+    int64_t seed; /* -1: nothing was sampled */
     int width, height;
 } task_picture;
 
