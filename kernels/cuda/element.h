@@ -8,9 +8,9 @@
 #include "kernels/cuda/ptx.h"
 
 /* In a launch by grid_flat. */
-DEVICE int64_t item_of_thread()
+DEVICE uint32_t item_of_thread()
 {
-    return (int64_t)blockIdx.x * FLAT_THREADS + threadIdx.x;
+    return blockIdx.x * FLAT_THREADS + threadIdx.x;
 }
 
 typedef struct {

@@ -50,9 +50,12 @@ static inline int64_t grid_blocks(int64_t items, int64_t each)
     return (items + each - 1) / each;
 }
 
+/* Numbers of items are 32 bits, which divide several times faster than 64; for more there is no
+ * launch: a grid of 0 blocks is refused. */
 static inline grid_shape grid_flat(struct CUstream_st *stream, int64_t items)
 {
-    const grid_shape shape = {grid_blocks(items, FLAT_THREADS), 1, FLAT_THREADS, 1, 0, stream};
+    const int64_t blocks = items <= INT32_MAX ? grid_blocks(items, FLAT_THREADS) : 0;
+    const grid_shape shape = {blocks, 1, FLAT_THREADS, 1, 0, stream};
     return shape;
 }
 

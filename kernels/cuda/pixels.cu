@@ -16,7 +16,8 @@ DEVICE uint8_t to_byte(float v, pixel_range range)
 
 static __global__ void BOUNDS(FLAT_THREADS) in_kernel(const pixels_in_args p)
 {
-    const int64_t i = item_of_thread(), c = i % p.out.dim[3], pixel = i / p.out.dim[3];
+    const uint32_t i = item_of_thread(), channels = (uint32_t)p.out.dim[3];
+    const int64_t c = i % channels, pixel = i / channels;
     if (pixel >= p.out.dim[0] * p.out.dim[1] * p.out.dim[2])
         return;
     float v = 0;
@@ -34,11 +35,12 @@ int launch_pixels_in(cuda_stream stream, const pixels_in_args *a)
 
 static __global__ void BOUNDS(FLAT_THREADS) out_kernel(const pixels_out_args p)
 {
-    const int64_t i = item_of_thread(), c = i % COLOURS, pixel = i / COLOURS;
-    const int64_t row = pixel / p.out.dim[2], n = row / p.out.dim[1];
+    const uint32_t i = item_of_thread(), c = i % COLOURS, pixel = i / COLOURS;
+    const uint32_t width = (uint32_t)p.out.dim[2], height = (uint32_t)p.out.dim[1];
+    const uint32_t row = pixel / width, n = row / height;
     if (n >= p.out.dim[0])
         return;
-    const int64_t at = (n * p.x.dim[1] + row % p.out.dim[1]) * p.x.dim[2] + pixel % p.out.dim[2];
+    const int64_t at = (n * p.x.dim[1] + row % height) * p.x.dim[2] + pixel % width;
     const float v = read_any(p.x.data, p.x.type, at * p.x.dim[3] + c);
     store((uint8_t *)p.out.data + i, to_byte(v, p.range));
 }

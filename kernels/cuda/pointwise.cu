@@ -5,7 +5,8 @@
 typedef struct {
     void *out;
     const void *a, *b;
-    int64_t items, period; /* vectors; b begins again after so many */
+    int64_t items;   /* vectors */
+    uint32_t period; /* after so many b begins again */
     float scale;
     activation act;
 } map_args;
@@ -38,12 +39,13 @@ int launch_activate(cuda_stream stream, const activate_args *a)
 
 template <class E, int V> static __global__ void BOUNDS(FLAT_THREADS) add_kernel(const map_args p)
 {
-    const int64_t i = item_of_thread();
+    const uint32_t item = item_of_thread();
+    const int64_t i = item;
     float v[V], w[V];
     if (i >= p.items)
         return;
     read(v, (const E *)p.a + i * V);
-    read(w, (const E *)p.b + i % p.period * V);
+    read(w, (const E *)p.b + (int64_t)(item % p.period) * V);
 #pragma unroll
     for (int j = 0; j < V; j++)
         v[j] = fmaf(p.scale, v[j], w[j]);
@@ -52,9 +54,13 @@ template <class E, int V> static __global__ void BOUNDS(FLAT_THREADS) add_kernel
 
 template <class E, int V> static int add(cuda_stream stream, const add_args *a)
 {
-    const map_args p = {
-        a->out.data, a->a.data, a->b.data, tensor_count(a->a) / V, tensor_count(a->b) / V,
-        a->scale,    ACT_NONE};
+    const map_args p = {a->out.data,
+                        a->a.data,
+                        a->b.data,
+                        tensor_count(a->a) / V,
+                        (uint32_t)(tensor_count(a->b) / V),
+                        a->scale,
+                        ACT_NONE};
     return LAUNCH((add_kernel<E, V>), grid_flat(stream, p.items), p);
 }
 
@@ -68,13 +74,15 @@ int launch_add(cuda_stream stream, const add_args *a)
 typedef struct {
     void *out;
     const void *x;
-    int64_t items, row; /* vectors of the result, of one row of it */
+    int64_t items; /* vectors of the result */
+    uint32_t row;  /* of one row of it */
 } geglu_plan;
 
 template <class E, int V>
 static __global__ void BOUNDS(FLAT_THREADS) geglu_kernel(const geglu_plan p)
 {
-    const int64_t i = item_of_thread(), row = i / p.row;
+    const uint32_t item = item_of_thread();
+    const int64_t i = item, row = item / p.row;
     float v[V], gate[V];
     if (i >= p.items)
         return;
@@ -89,7 +97,8 @@ static __global__ void BOUNDS(FLAT_THREADS) geglu_kernel(const geglu_plan p)
 
 template <class E, int V> static int geglu(cuda_stream stream, const geglu_args *a)
 {
-    const geglu_plan p = {a->out.data, a->x.data, tensor_count(a->out) / V, a->out.dim[3] / V};
+    const geglu_plan p = {a->out.data, a->x.data, tensor_count(a->out) / V,
+                          (uint32_t)(a->out.dim[3] / V)};
     return LAUNCH((geglu_kernel<E, V>), grid_flat(stream, p.items), p);
 }
 
@@ -103,14 +112,16 @@ typedef struct {
     void *out;
     const void *made, *residual;
     const float *slope;
-    int64_t items, row, out_row, out_at; /* vectors; of a pixel of made, of out */
+    int64_t items;                 /* vectors */
+    uint32_t row, out_row, out_at; /* of a pixel of made, of out */
     activation act;
 } finish_plan;
 
 template <class E, int V>
 static __global__ void BOUNDS(FLAT_THREADS) finish_kernel(const finish_plan p)
 {
-    const int64_t i = item_of_thread(), pixel = i / p.row, c = i % p.row;
+    const uint32_t item = item_of_thread();
+    const int64_t i = item, pixel = item / p.row, c = item % p.row;
     float v[V], slope[V] = {0}, residual[V] = {0};
     if (i >= p.items)
         return;
@@ -136,9 +147,9 @@ static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
                            .residual = a->residual.data,
                            .slope = (const float *)a->slope.data,
                            .items = tensor_count(*made) / V,
-                           .row = made->dim[3] / V,
-                           .out_row = a->out.dim[3] / V,
-                           .out_at = a->out_at / V,
+                           .row = (uint32_t)(made->dim[3] / V),
+                           .out_row = (uint32_t)(a->out.dim[3] / V),
+                           .out_at = (uint32_t)(a->out_at / V),
                            .act = a->act};
     return LAUNCH((finish_kernel<E, V>), grid_flat(stream, p.items), p);
 }

@@ -5,19 +5,20 @@
 typedef struct {
     void *out;
     const void *x, *base;
-    int64_t items, h, w, out_h, out_w, c; /* c in units that are moved */
-    int factor;
+    int64_t items;
+    uint32_t h, w, out_h, out_w, c, factor; /* c in units that are moved */
     dtype type;
 } move_plan;
 
-/* Pixel (y, x) of sample n of the result, and its channel. */
+/* Pixel (y, x) of sample n of the result, and its channel. 32 bits until it comes to addresses:
+ * 64 divide slowly. */
 typedef struct {
-    int64_t n, y, x, c;
+    uint32_t n, y, x, c;
 } position;
 
-DEVICE position position_of(const move_plan &p, int64_t i, int64_t channels)
+DEVICE position position_of(const move_plan &p, uint32_t i, uint32_t channels)
 {
-    const int64_t pixel = i / channels, row = pixel / p.out_w;
+    const uint32_t pixel = i / channels, row = pixel / p.out_w;
     const position at = {row / p.out_h, row % p.out_h, pixel % p.out_w, i % channels};
     return at;
 }
@@ -25,12 +26,13 @@ DEVICE position position_of(const move_plan &p, int64_t i, int64_t channels)
 /* T: what is moved at once. */
 template <class T> static __global__ void BOUNDS(FLAT_THREADS) resize_kernel(const move_plan p)
 {
-    const int64_t i = item_of_thread();
+    const uint32_t i = item_of_thread();
     if (i >= p.items)
         return;
     const position at = position_of(p, i, p.c);
-    const int64_t y = at.y * p.h / p.out_h, x = at.x * p.w / p.out_w;
-    store((T *)p.out + i, load((const T *)p.x + ((at.n * p.h + y) * p.w + x) * p.c + at.c));
+    const uint32_t y = at.y * p.h / p.out_h, x = at.x * p.w / p.out_w;
+    const int64_t from = (int64_t)(at.n * p.h + y) * p.w + x;
+    store((T *)p.out + i, load((const T *)p.x + from * p.c + at.c));
 }
 
 template <class T> static int resize(cuda_stream stream, const resize_nearest_args *a)
@@ -40,11 +42,11 @@ template <class T> static int resize(cuda_stream stream, const resize_nearest_ar
     p.out = a->out.data;
     p.x = a->x.data;
     p.items = tensor_count(a->out) / each;
-    p.h = a->x.dim[1];
-    p.w = a->x.dim[2];
-    p.out_h = a->out.dim[1];
-    p.out_w = a->out.dim[2];
-    p.c = a->x.dim[3] / each;
+    p.h = (uint32_t)a->x.dim[1];
+    p.w = (uint32_t)a->x.dim[2];
+    p.out_h = (uint32_t)a->out.dim[1];
+    p.out_w = (uint32_t)a->out.dim[2];
+    p.c = (uint32_t)(a->x.dim[3] / each);
     return LAUNCH((resize_kernel<T>), grid_flat(stream, p.items), p);
 }
 
@@ -60,11 +62,11 @@ int launch_resize_nearest(cuda_stream stream, const resize_nearest_args *a)
 
 static __global__ void BOUNDS(FLAT_THREADS) shuffle_kernel(const move_plan p)
 {
-    const int64_t i = item_of_thread(), r = p.factor;
+    const uint32_t i = item_of_thread(), r = p.factor;
     if (i >= p.items)
         return;
     const position at = position_of(p, i, p.c);
-    const int64_t pixel = (at.n * p.h + at.y / r) * p.w + at.x / r;
+    const int64_t pixel = (int64_t)(at.n * p.h + at.y / r) * p.w + at.x / r;
     float v = read_any(p.x, p.type, ((pixel * p.c + at.c) * r + at.y % r) * r + at.x % r);
     if (p.base)
         v += read_any(p.base, p.type, pixel * p.c + at.c);
@@ -78,20 +80,20 @@ int launch_pixel_shuffle(cuda_stream stream, const pixel_shuffle_args *a)
     p.x = a->x.data;
     p.base = a->base.data;
     p.items = tensor_count(a->out);
-    p.h = a->x.dim[1];
-    p.w = a->x.dim[2];
-    p.out_h = a->out.dim[1];
-    p.out_w = a->out.dim[2];
-    p.c = a->out.dim[3];
-    p.factor = a->factor;
+    p.h = (uint32_t)a->x.dim[1];
+    p.w = (uint32_t)a->x.dim[2];
+    p.out_h = (uint32_t)a->out.dim[1];
+    p.out_w = (uint32_t)a->out.dim[2];
+    p.c = (uint32_t)a->out.dim[3];
+    p.factor = (uint32_t)a->factor;
     p.type = a->x.type;
     return LAUNCH(shuffle_kernel, grid_flat(stream, p.items), p);
 }
 
 /* Where index i of a row or column of `size` comes from: mirrored beyond its end. */
-DEVICE int64_t mirrored(int64_t i, int64_t size)
+DEVICE uint32_t mirrored(uint32_t i, uint32_t size)
 {
-    const int64_t period = 2 * (size - 1);
+    const uint32_t period = 2 * (size - 1);
     if (period == 0)
         return 0;
     i %= period;
@@ -100,13 +102,13 @@ DEVICE int64_t mirrored(int64_t i, int64_t size)
 
 static __global__ void BOUNDS(FLAT_THREADS) unshuffle_kernel(const move_plan p)
 {
-    const int64_t i = item_of_thread(), r = p.factor;
+    const uint32_t i = item_of_thread(), r = p.factor;
     if (i >= p.items)
         return;
     const position at = position_of(p, i, p.c * r * r);
-    const int64_t y = mirrored(at.y * r + at.c / r % r, p.h);
-    const int64_t x = mirrored(at.x * r + at.c % r, p.w);
-    const int64_t from = ((at.n * p.h + y) * p.w + x) * p.c + at.c / r / r;
+    const uint32_t y = mirrored(at.y * r + at.c / r % r, p.h);
+    const uint32_t x = mirrored(at.x * r + at.c % r, p.w);
+    const int64_t from = ((int64_t)(at.n * p.h + y) * p.w + x) * p.c + at.c / r / r;
     write_any(p.out, p.type, i, read_any(p.x, p.type, from));
 }
 
@@ -116,19 +118,20 @@ int launch_pixel_unshuffle(cuda_stream stream, const pixel_unshuffle_args *a)
     p.out = a->out.data;
     p.x = a->x.data;
     p.items = tensor_count(a->out);
-    p.h = a->x.dim[1];
-    p.w = a->x.dim[2];
-    p.out_h = a->out.dim[1];
-    p.out_w = a->out.dim[2];
-    p.c = a->x.dim[3];
-    p.factor = a->factor;
+    p.h = (uint32_t)a->x.dim[1];
+    p.w = (uint32_t)a->x.dim[2];
+    p.out_h = (uint32_t)a->out.dim[1];
+    p.out_w = (uint32_t)a->out.dim[2];
+    p.c = (uint32_t)a->x.dim[3];
+    p.factor = (uint32_t)a->factor;
     p.type = a->x.type;
     return LAUNCH(unshuffle_kernel, grid_flat(stream, p.items), p);
 }
 
 static __global__ void BOUNDS(FLAT_THREADS) gather_kernel(const gather_args p)
 {
-    const int64_t i = item_of_thread(), pixel = i / p.c, c = i % p.c, n = blockIdx.y;
+    const uint32_t i = item_of_thread(), channels = (uint32_t)p.c;
+    const int64_t pixel = i / channels, c = i % channels, n = blockIdx.y;
     const int64_t pixels = p.out.dim[1] * p.out.dim[2];
     if (pixel >= pixels)
         return;

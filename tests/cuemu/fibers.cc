@@ -11,6 +11,12 @@
 
 #include <sys/mman.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define __asan_unpoison_memory_region(p, bytes) ((void)(p), (void)(bytes))
+#endif
+
 #if !defined(__x86_64__)
 #error "the switch between fibers is written for x86-64"
 #endif
@@ -97,7 +103,8 @@ static void body()
 
 static void prepare(thread *t, size_t index)
 {
-    void **top = (void **)((char *)stack_of(index) + STACK_BYTES);
+    void *base = stack_of(index), **top = (void **)((char *)base + STACK_BYTES);
+    __asan_unpoison_memory_region(base, STACK_BYTES); /* who leaves never returns */
     *--top = NULL; /* as if called: the stack is 8 off a multiple of 16 */
     *--top = (void *)body;
     for (int i = 0; i < 6; i++)

@@ -13,10 +13,11 @@
 #include <string.h>
 
 #include "tests/cuemu/adapter.h"
+#include "tests/cuemu/check_flash.h"
 #include "tests/cuemu/cuemu.h"
 #include "tests/kerncheck/check.h"
 
-enum { FAILURES_MOST = 5 };
+enum { FAILURES_MOST = 5, SHAPES_MOST = 16 };
 
 /* Beside what a trial tolerates in fp32, in units of half a step of the result's type: `of_row`
  * times the RMS of its row; the trial's own slack times `slack`. `types`: bits of what there is. */
@@ -36,6 +37,7 @@ static const entry entries[] = {
     {"group_norm", check_group_norm, 0, 8, HALVES, true, 0x1e},
     {"layer_norm", check_layer_norm, 0, 8, ALL, false, 0xd},
     {"attention", check_attention, 4, 4096, ALL, true, 0x48}, /* weights are rounded too */
+    {"flash", check_flash, 4, 1024, 1 << F16, true, (1 << CHECK_FLASH_SHAPES) - 1},
     {"geglu", check_geglu, 0, 1, ALL, false, 4},
     {"activate", check_activate, 0, 1, ALL, false, 3},
     {"add", check_add, 0, 1, ALL, false, 2},
@@ -263,7 +265,7 @@ static void check_kernel(session *s, int which)
         entries[which].check(s);
     }
     s->round = 0;
-    for (s->shape = 0; s->real && s->shape < 8; s->shape++)
+    for (s->shape = 0; s->real && s->shape < SHAPES_MOST; s->shape++)
         if (entries[which].real >> s->shape & 1 && s->failures == failures)
             entries[which].check(s);
     s->shape = -1;
