@@ -26,8 +26,8 @@ static int plan_grid(own *w, const job *j, const image *in, err *e)
     enlarge_goal goal = {1, in->w, in->h};
     if (!enlarge_is_none(j->upscale.upscaler))
         goal = enlarge_by(in->w, in->h, j->upscale.scale);
-    w->grid = tile_grid_within(goal.width, goal.height, j->width, j->height,
-                               j->upscale.tile_overlap);
+    w->grid =
+        tile_grid_within(goal.width, goal.height, j->width, j->height, j->upscale.tile_overlap);
     return tile_grid_init(&w->grid, e);
 }
 

@@ -67,7 +67,7 @@ void scene_result_done(scene_result *r);
 typedef struct {
     uint8_t *bytes; /* the encoded file */
     size_t size;
-    char *info; /* its parameters text */
+    char *info;   /* its parameters text */
     int64_t seed; /* -1: nothing was sampled */
     int width, height;
 } task_picture;
