@@ -39,9 +39,11 @@ long=$(awk '/^\{$/ { start = FNR }
 
 format=${CLANG_FORMAT:-clang-format}
 if command -v "$format" >/dev/null; then
-    for file in "${c_files[@]}"; do
-        "$format" --dry-run -Werror "$file" 2>/dev/null || wrong "$file: not as $format writes it"
-    done
+    while IFS= read -r file; do
+        wrong "$file: not as $format writes it"
+    done < <([ ${#c_files[@]} = 0 ] || printf '%s\0' "${c_files[@]}" |
+             xargs -0 -P 2 -n 40 "$format" --dry-run -Werror 2>&1 |
+             sed -nE 's/^([^:]+):[0-9]+:[0-9]+: error: .*/\1/p' | sort -u)
 else
     wrong "$format is not installed (CLANG_FORMAT names another)"
 fi
