@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tests/cuemu/adapter.h"
-#include "tests/cuemu/check_flash.h"
+#include "tests/cuemu/check_more.h"
 #include "tests/cuemu/cuemu.h"
 #include "tests/kerncheck/check.h"
 
@@ -26,6 +26,7 @@ typedef struct {
     void (*check)(session *);
     double of_row, slack;
     unsigned types;
+    bool clusters; /* with and without */
     bool copies;   /* asynchronous: late and early differ */
     unsigned real; /* bits of those real shapes that are small enough */
 } entry;
@@ -33,26 +34,27 @@ typedef struct {
 enum { ALL = 1 << F32 | 1 << F16 | 1 << BF16, HALVES = 1 << F16 | 1 << BF16 };
 
 static const entry entries[] = {
-    {"conv2d", check_conv2d, 8, 1, ALL, false, 0}, /* only its end is ours */
-    {"group_norm", check_group_norm, 0, 8, HALVES, true, 0x1e},
-    {"layer_norm", check_layer_norm, 0, 8, ALL, false, 0xd},
-    {"attention", check_attention, 4, 4096, ALL, true, 0x48}, /* weights are rounded too */
-    {"flash", check_flash, 4, 1024, 1 << F16, true, (1 << CHECK_FLASH_SHAPES) - 1},
-    {"geglu", check_geglu, 0, 1, ALL, false, 4},
-    {"activate", check_activate, 0, 1, ALL, false, 3},
-    {"add", check_add, 0, 1, ALL, false, 2},
-    {"pixel_shuffle", check_pixel_shuffle, 0, 1, ALL, false, 1},
-    {"pixel_unshuffle", check_pixel_unshuffle, 0, 1, ALL, false, 1},
-    {"resize_nearest", check_resize_nearest, 0, 1, ALL, false, 0},
-    {"timestep_embedding", check_timestep_embedding, 0, 1, ALL, false, 1},
-    {"embed", check_embed, 0, 1, ALL, false, 0},
-    {"emphasis", check_emphasis, 0, 1, ALL, false, 3},
-    {"gather", check_gather, 0, 1, ALL, false, 1},
-    {"step", check_step, 0, 1, ALL, false, 1},
-    {"pixels_in", check_pixels_in, 0, 1, ALL, false, 0},
-    {"pixels_out", check_pixels_out, 0, 1, ALL, false, 0},
-    {"preview", check_preview, 0, 1, ALL, false, 0},
-    {"finite", check_finite, 0, 1, ALL, false, 1},
+    {"conv2d", check_conv2d, 8, 1, ALL, false, false, 0}, /* only its end is ours */
+    {"group_norm", check_group_norm, 0, 8, HALVES, true, true, 0x1e},
+    {"tall_norm", check_tall_norm, 0, 8, 1 << F16, true, true, 0},
+    {"layer_norm", check_layer_norm, 0, 8, ALL, false, false, 0xd},
+    {"attention", check_attention, 4, 4096, ALL, false, true, 0x48}, /* weights are rounded too */
+    {"flash", check_flash, 4, 1024, 1 << F16, false, true, (1 << CHECK_FLASH_SHAPES) - 1},
+    {"geglu", check_geglu, 0, 1, ALL, false, false, 4},
+    {"activate", check_activate, 0, 1, ALL, false, false, 3},
+    {"add", check_add, 0, 1, ALL, false, false, 2},
+    {"pixel_shuffle", check_pixel_shuffle, 0, 1, ALL, false, false, 1},
+    {"pixel_unshuffle", check_pixel_unshuffle, 0, 1, ALL, false, false, 1},
+    {"resize_nearest", check_resize_nearest, 0, 1, ALL, false, false, 0},
+    {"timestep_embedding", check_timestep_embedding, 0, 1, ALL, false, false, 1},
+    {"embed", check_embed, 0, 1, ALL, false, false, 0},
+    {"emphasis", check_emphasis, 0, 1, ALL, false, false, 3},
+    {"gather", check_gather, 0, 1, ALL, false, false, 1},
+    {"step", check_step, 0, 1, ALL, false, false, 1},
+    {"pixels_in", check_pixels_in, 0, 1, ALL, false, false, 0},
+    {"pixels_out", check_pixels_out, 0, 1, ALL, false, false, 0},
+    {"preview", check_preview, 0, 1, ALL, false, false, 0},
+    {"finite", check_finite, 0, 1, ALL, false, false, 1},
 };
 enum { ENTRIES = sizeof entries / sizeof *entries };
 
@@ -208,6 +210,17 @@ static void round_inputs(trial *t, dtype type)
     }
 }
 
+/* Norms of values whose variance is about eps, every other round. The slack was found for more. */
+static void make_quiet(trial *t)
+{
+    enum { FIRST = 1, LAST = 3 }; /* slots of the inputs */
+    for (int i = FIRST; i <= LAST; i++) {
+        float *v = t->at[i].t.data;
+        for (int64_t j = 0; v && j < tensor_count(t->at[i].t); j++)
+            v[j] *= 0x1p-8f;
+    }
+}
+
 /* In place of the one of tests/kerncheck/trial.c: linked with --wrap. */
 void __wrap_trial_run(trial *t);
 void __wrap_trial_run(trial *t)
@@ -215,6 +228,8 @@ void __wrap_trial_run(trial *t)
     static const dtype types[] = {F32, F16, BF16}; /* the coarser the later */
     adapter *on = t->s->subject[0].real->impl;
     const long failures = t->s->failures;
+    if (strstr(t->s->kernel, "_norm") && t->s->round % 2 == 1)
+        make_quiet(t);
     for (int i = 0; i < 3; i++) {
         if (!(entry_of(t)->types & 1u << types[i]))
             continue;
@@ -224,8 +239,7 @@ void __wrap_trial_run(trial *t)
         round_inputs(t, types[i]);
         for (int clusters = 0; clusters < 2; clusters++) {
             on->clusters = clusters;
-            if (t->s->failures == failures &&
-                (!clusters || strcmp(t->s->kernel, "group_norm") == 0))
+            if (t->s->failures == failures && (!clusters || entry_of(t)->clusters))
                 check_as(t, on);
         }
     }
