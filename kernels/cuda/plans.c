@@ -104,7 +104,7 @@ static bool choose(plans *p, const plan_shape *s, const char *name, choice *c, c
 {
     const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
     plan_pick pick;
-    if (!known)
+    if (!known || (known->kind == CHOICE_SWITCH && known->on)) /* "on" leaves the kernel to us */
         known = tuning_find(&p->picked, name);
     if (known) {
         *c = *known;

@@ -208,6 +208,12 @@ const choice *tuning_find(const tuning *t, const char *name)
     return i < t->entries && strcmp(t->entry[i].name, name) == 0 ? &t->entry[i].choice : NULL;
 }
 
+bool tuning_wants(const tuning *t, const char *name)
+{
+    const choice *c = tuning_find(t, name);
+    return c && (c->kind != CHOICE_SWITCH || c->on);
+}
+
 bool tuning_set(tuning *t, const char *name, const choice *c)
 {
     int i = place_of(t, name);

@@ -46,6 +46,10 @@ char *tuning_write(const tuning *t);
 
 /* The choice for a shape's name, or NULL. */
 const choice *tuning_find(const tuning *t, const char *name);
+/* Whether a way of computing that is not the usual one (an x2 upsample as a transposed convolution)
+ * is wanted for a shape: its entry is "on" or says with which kernel. Without an entry it is not.
+ */
+bool tuning_wants(const tuning *t, const char *name);
 /* Adds or replaces; false without memory. */
 bool tuning_set(tuning *t, const char *name, const choice *c);
 

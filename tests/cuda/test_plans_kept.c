@@ -141,6 +141,13 @@ static void the_table_comes_first(void **state)
     assert_counts(all, 0, 0);
     plans_free(&all);
 
+    const choice on = {.kind = CHOICE_SWITCH, .on = true};
+    assert_true(tuning_set(&table, name, &on));
+    all = open_plans(p, &table);
+    assert_non_null(plans_get(all, &small, 1, why));
+    assert_counts(all, 1, 1);
+    plans_free(&all);
+
     const choice unknown = {.kind = CHOICE_ENGINE, .engine = 9999};
     assert_true(tuning_set(&table, name, &unknown));
     all = open_plans(p, &table);

@@ -40,6 +40,8 @@ static void what_is_written_is_read(void **state)
     assert_true(c && c->kind == CHOICE_ALGO && c->algo[0] == 0x0011223344556677 && c->algo[7] == 1);
     assert_null(tuning_find(&t, "conv"));
     assert_null(tuning_find(&t, "zz"));
+    assert_true(tuning_wants(&t, "zero") && tuning_wants(&t, "zebra"));
+    assert_false(tuning_wants(&t, "upsample f16 64x64 512>512 k4 s2") || tuning_wants(&t, "zz"));
     char *text = tuning_write(&t);
     assert_string_equal(text, table);
     free(text);
