@@ -10,6 +10,7 @@
 #include "kernels/cuda/knobs.h"
 
 enum { WORKSPACE_MOST = 256, WORKSPACE_ASIDE = 1 << 16, TILE_MOST = 256, FP32_BYTES = 4 };
+static const int64_t workspace_cap = 64 << 20; /* of a card's memory, for one stream */
 
 static void write_knobs(const choice *c, char *text, int n)
 {
@@ -159,5 +160,7 @@ int64_t choice_workspace_most(const choice *c, const plan_shape *s, int64_t rows
         return WORKSPACE_MOST;
     int64_t pixels = conv_shape_side(&s->conv, s->kind, s->conv.h) *
                      conv_shape_side(&s->conv, s->kind, s->conv.w);
-    return buffers * tiles(rows * pixels) * tiles(s->conv.out) * FP32_BYTES + WORKSPACE_ASIDE;
+    int64_t explained =
+        buffers * tiles(rows * pixels) * tiles(s->conv.out) * FP32_BYTES + WORKSPACE_ASIDE;
+    return explained < workspace_cap ? explained : workspace_cap;
 }

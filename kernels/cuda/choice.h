@@ -48,8 +48,9 @@ bool choice_equal(const choice *a, const choice *b);
  *  - No other knob that splits sums is on. */
 bool choice_is_safe(const choice *c, const plan_shape *s);
 
-/* The most workspace that a safe choice can need: next to nothing, or the buffers of its slices. A
- * plan that wants more splits its sums in a way the knobs do not tell. */
+/* The most workspace that a safe choice may need: next to nothing, or the buffers of its slices,
+ * and never more than 64 MiB. A plan that wants more splits its sums in a way the knobs do not
+ * tell, or is not worth the memory. */
 int64_t choice_workspace_most(const choice *c, const plan_shape *s, int64_t rows);
 
 #endif

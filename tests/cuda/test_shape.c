@@ -214,6 +214,8 @@ static void workspaces_are_explained(void **state)
     assert_true(sixteen >= (int64_t)4 * 16 * 8 * 8 * 1280 * 4);
     assert_true(sixteen < (int64_t)5 * 16 * 8 * 8 * 1280 * 4);
     assert_true(choice_workspace_most(&split, &s, 1) < sixteen);
+    const plan_shape wide = {.kind = SHAPE_CONV, .type = F16, .conv = {64, 64, 1280, 1280, 3, 1}};
+    assert_int_equal(choice_workspace_most(&split, &wide, 16), 64 << 20);
 }
 
 int main(void)
