@@ -15,6 +15,7 @@ enum {
     QUERIES = WARPS * 16,
     KEYS = 64,
     STAGES = 2,
+    PAD = 8, /* of a row, in halves */
     HEAD_MOST = 512
 };
 
@@ -50,7 +51,7 @@ DEVICE head_place place_of_block(const attention_plan &p)
 
 /* Halves from one row of a tile to the next: rows begin in different banks. */
 template <int D> struct pitch {
-    enum { HALVES = D + 8 };
+    enum { HALVES = D + PAD };
 };
 
 /* `rows` rows of a head, from token `first` on, to shared memory; zeros beyond `end`. */
@@ -296,10 +297,16 @@ static int plain(cuda_stream stream, const attention_plan *plan, int64_t n)
     return p.head > HEAD_MOST ? LAUNCH_REFUSED : LAUNCH((plain_kernel<E>), shape, p);
 }
 
+/* Queries, and two rings of keys and values. */
+static size_t flash_shared(int head)
+{
+    return (size_t)(QUERIES + 2 * STAGES * KEYS) * (size_t)(head + PAD) * sizeof(f16);
+}
+
 template <int D> static int flash(cuda_stream stream, const attention_plan *plan, int64_t n)
 {
     const attention_plan p = *plan;
-    const size_t shared = (size_t)(QUERIES + 2 * STAGES * KEYS) * pitch<D>::HALVES * sizeof(f16);
+    const size_t shared = flash_shared(D);
     const grid_shape shape = {grid_blocks(p.tq, QUERIES), n * p.heads, THREADS, 1, shared, stream};
     const int status = ALLOW_SHARED((flash_kernel<D>), shared);
     return status ? status : LAUNCH((flash_kernel<D>), shape, p);
@@ -311,11 +318,12 @@ static bool flash_serves(const attention_args *a, int head)
            is_tensor_wide(a->k) && is_tensor_wide(a->v) && is_tensor_wide(a->out);
 }
 
-int launch_attention(cuda_stream stream, const attention_args *a)
+int launch_attention(cuda_stream stream, const attention_args *a, size_t shared_most)
 {
     static int (*const by_head[])(cuda_stream, const attention_plan *, int64_t) = {
         flash<16>, flash<32>,  flash<48>,  flash<64>,  flash<80>,
         flash<96>, flash<128>, flash<128>, flash<160>, flash<160>};
+    static const int padded[] = {16, 32, 48, 64, 80, 96, 128, 128, 160, 160};
     attention_plan p = {};
     p.out = a->out.data;
     p.q = a->q.data;
@@ -328,7 +336,8 @@ int launch_attention(cuda_stream stream, const attention_args *a)
     p.head = (int)a->q.dim[3] / a->heads;
     p.causal = a->causal;
     p.scale = (float)(1.44269504088896341 / sqrt((double)p.head));
-    if (flash_serves(a, p.head))
-        return by_head[(p.head - 1) / 16](stream, &p, a->q.dim[0]);
+    const int at = (p.head - 1) / 16;
+    if (flash_serves(a, p.head) && flash_shared(padded[at]) <= shared_most)
+        return by_head[at](stream, &p, a->q.dim[0]);
     return BY_TYPE(a->q.type, false, plain, stream, &p, a->q.dim[0]);
 }

@@ -23,16 +23,19 @@ enum { LAUNCH_REFUSED = 1 }; /* cudaErrorInvalidValue */
 
 typedef struct CUstream_st *cuda_stream; /* cudaStream_t */
 
-/* F16, BF16. clusters: the device has them (compute capability 9.0 and more). `scratch` has
+/* F16, BF16. cluster_shared: most shared memory of a block
+ * (cudaDevAttrMaxSharedMemoryPerBlockOptin) of a device with clusters (compute capability 9.0 and
+ * more), else 0: it decides between one and two passes, hence bits. `scratch` has
  * launch_group_norm_scratch bytes, which may be 0. */
-int launch_group_norm(cuda_stream stream, const group_norm_args *a, bool clusters, void *scratch);
-size_t launch_group_norm_scratch(const group_norm_args *a, bool clusters);
+int launch_group_norm(cuda_stream stream, const group_norm_args *a, size_t cluster_shared,
+                      void *scratch);
+size_t launch_group_norm_scratch(const group_norm_args *a, size_t cluster_shared);
 
 int launch_layer_norm(cuda_stream stream, const layer_norm_args *a);
 
-/* F16 with heads of 8 to 160 channels in multiples of 8: matrix instructions. Else up to 512
- * channels a head, slowly. */
-int launch_attention(cuda_stream stream, const attention_args *a);
+/* F16 with heads of 8 to 160 channels in multiples of 8: matrix instructions, as far as a block can
+ * have the shared memory (160: 105 KiB). Else up to 512 channels a head, slowly. */
+int launch_attention(cuda_stream stream, const attention_args *a, size_t shared_most);
 
 int launch_geglu(cuda_stream stream, const geglu_args *a);
 int launch_activate(cuda_stream stream, const activate_args *a);

@@ -13,7 +13,8 @@ enum {
     CLUSTER = 8,
     GROUPS_MOST = 64 /* of a slab */
 };
-static const size_t CLUSTER_SHARED = 200 << 10, PART_SHARED = 38 << 10;
+/* FIXED_SHARED: more than the arrays of a block. */
+static const size_t FIXED_SHARED = 10 << 10, PART_SHARED = 38 << 10;
 
 /* Mean and sum of squared deviations of so many values. */
 typedef struct {
@@ -326,8 +327,8 @@ static bool norm_is_wide(const group_norm_args *a)
            (!tensor_given(a->x2) || is_tensor_wide(a->x2));
 }
 
-/* stats stay NULL; parts == CLUSTER and shared > PART_SHARED say nothing: *clustered does. */
-static norm_plan plan_norm(const group_norm_args *a, bool clusters, bool *clustered)
+/* stats stay NULL. */
+static norm_plan plan_norm(const group_norm_args *a, size_t cluster_shared, bool *clustered)
 {
     norm_plan p = {};
     const int vector = norm_is_wide(a) ? 8 : 1;
@@ -349,7 +350,7 @@ static norm_plan plan_norm(const group_norm_args *a, bool clusters, bool *cluste
         return p;
     p.parts = CLUSTER;
     p.part = grid_blocks(p.pixels, CLUSTER);
-    *clustered = clusters && (size_t)(p.part * p.slab) * sizeof(f16) <= CLUSTER_SHARED;
+    *clustered = (size_t)(p.part * p.slab) * sizeof(f16) + FIXED_SHARED <= cluster_shared;
     if (!*clustered) {
         p.part = (int64_t)(PART_SHARED / ((size_t)p.slab * sizeof(f16)));
         p.parts = (int)grid_blocks(p.pixels, p.part);
@@ -357,10 +358,10 @@ static norm_plan plan_norm(const group_norm_args *a, bool clusters, bool *cluste
     return p;
 }
 
-size_t launch_group_norm_scratch(const group_norm_args *a, bool clusters)
+size_t launch_group_norm_scratch(const group_norm_args *a, size_t cluster_shared)
 {
     bool clustered = false;
-    const norm_plan p = plan_norm(a, clusters, &clustered);
+    const norm_plan p = plan_norm(a, cluster_shared, &clustered);
     const size_t stats = (size_t)(a->x.dim[0] * p.parts * p.groups) * 2 * sizeof(float);
     return clustered ? 0 : stats;
 }
@@ -373,7 +374,7 @@ static int group_norm(cuda_stream stream, const norm_plan *plan, int64_t n, bool
                         (size_t)(p.part * p.slab) * sizeof(E), stream};
     if (clustered) {
         shape.cluster = CLUSTER;
-        const int status = ALLOW_SHARED((cluster_kernel<E, V>), CLUSTER_SHARED);
+        const int status = ALLOW_SHARED((cluster_kernel<E, V>), shape.shared);
         return status ? status : LAUNCH((cluster_kernel<E, V>), shape, p);
     }
     const int status = LAUNCH((measure_kernel<E, V>), shape, p);
@@ -381,10 +382,11 @@ static int group_norm(cuda_stream stream, const norm_plan *plan, int64_t n, bool
     return status ? status : LAUNCH((apply_kernel<E, V>), shape, p);
 }
 
-int launch_group_norm(cuda_stream stream, const group_norm_args *a, bool clusters, void *scratch)
+int launch_group_norm(cuda_stream stream, const group_norm_args *a, size_t cluster_shared,
+                      void *scratch)
 {
     bool clustered = false;
-    norm_plan p = plan_norm(a, clusters, &clustered);
+    norm_plan p = plan_norm(a, cluster_shared, &clustered);
     p.stats = (float *)scratch;
     if (p.slab == 0)
         return LAUNCH_REFUSED;

@@ -8,7 +8,7 @@
 #include "kernels/half.h"
 #include "tests/cuemu/cuemu.h"
 
-enum { HELD_MOST = 128, ASKEW = 4 };
+enum { HELD_MOST = 128, ASKEW = 4, SHARED_MOST = 227 << 10 };
 
 /* What one call has on the device. */
 typedef struct {
@@ -156,9 +156,10 @@ static void call_group_norm(dev *d, const group_norm_args *a)
     b.add = send(&v, a->add);
     b.scale = send_f32(&v, a->scale);
     b.shift = send_f32(&v, a->shift);
-    const size_t bytes = launch_group_norm_scratch(&b, v.as->clusters);
+    const size_t shared = v.as->clusters ? SHARED_MOST : 0;
+    const size_t bytes = launch_group_norm_scratch(&b, shared);
     char *scratch = cuemu_malloc(bytes);
-    end(&v, launch_group_norm(NULL, &b, v.as->clusters, scratch));
+    end(&v, launch_group_norm(NULL, &b, shared, scratch));
     cuemu_free(scratch);
 }
 
@@ -187,7 +188,7 @@ static void call_attention(dev *d, const attention_args *a)
     b.v = send(&v, a->v);
     if (a->keys)
         b.keys = send_array(&v, a->keys, (size_t)a->q.dim[0] * sizeof *a->keys);
-    end(&v, launch_attention(NULL, &b));
+    end(&v, launch_attention(NULL, &b, SHARED_MOST));
 }
 
 static void call_geglu(dev *d, const geglu_args *a)
