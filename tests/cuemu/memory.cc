@@ -142,9 +142,7 @@ int allow(const void *kernel, size_t bytes)
 /* Of a block of a kernel: arrays and dynamic together. */
 static size_t shared_most(const void *kernel)
 {
-    auto allowed = device_here.allowed.find(kernel);
-    return allowed != device_here.allowed.end() && allowed->second > FIXED_MOST ? SHARED_MOST
-                                                                                : FIXED_MOST;
+    return device_here.allowed.count(kernel) ? SHARED_MOST : FIXED_MOST;
 }
 
 /* What a GPU would say to such a launch. */
