@@ -69,7 +69,8 @@ fuzz() {
     rm -rf "$log"
 }
 
-build build && run build
+# Every cuDNN plan of every model takes minutes and has a label of its own: ctest -L plans.
+build build && run build -LE plans
 if [ "${1:-}" != --quick ]; then
     build build-asan -DOVERPAINT_SANITIZE=address && run build-asan -LE 'full|sources|slow'
     build build-tsan -DOVERPAINT_SANITIZE=thread && run build-tsan -L threads
