@@ -15,7 +15,7 @@
 enum { PLAN_SIDE = 512, PLAN_ROWS = 2, ROWS_A_PICTURE = 2 };
 
 typedef struct {
-    const char *backend, *path;
+    const char *backend, *path, *isa;
     int64_t threads, width, height, batch, repeat, budget;
     bool json;
 } settings;
@@ -208,6 +208,7 @@ int main(int argc, char **argv)
         {"height", OPTION_INT, &s.height, "512", 8, 4096, .help = "pixels"},
         {"batch", OPTION_INT, &s.batch, "1", 1, 64, .help = "pictures, two UNet rows each"},
         {"threads", OPTION_INT, &s.threads, "0", 0, 1024, .help = "0: one per processor"},
+        {"isa", OPTION_TEXT, &s.isa, .fallback = "", .help = "avx2: no further than that"},
         {"memory-budget", OPTION_BYTES, &s.budget, "0", 0, 1e15, .help = "0: no limit"},
         {"repeat", OPTION_INT, &s.repeat, "3", 1, 1000, .help = "counted calls"},
         {"json", OPTION_FLAG, &s.json, .help = "one line of JSON"},
@@ -222,7 +223,8 @@ int main(int argc, char **argv)
     }
     if (e.code == ERR_OK && !*s.path)
         err_set(&e, ERR_INVALID, "--model is missing");
-    dev_options options = {.backend = s.backend, .threads = (int)s.threads};
+    dev_options options = {
+        .backend = s.backend, .threads = (int)s.threads, .isa = *s.isa ? s.isa : NULL};
     if (e.code == ERR_OK &&
         model_plan(&options, s.path, s.budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, &e) ==
             ERR_OK &&
