@@ -15,11 +15,13 @@
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
-/* Several times as slow there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { THREADS_MOST = 2 };
+/* Several times as slow there; some of the rows have to do where it is twenty times. */
+#if defined(__SANITIZE_THREAD__)
+enum { THREADS_MOST = 2, EVERY = 3 };
+#elif defined(__SANITIZE_ADDRESS__)
+enum { THREADS_MOST = 2, EVERY = 1 };
 #else
-enum { THREADS_MOST = 3 };
+enum { THREADS_MOST = 3, EVERY = 1 };
 #endif
 
 typedef struct {
@@ -82,7 +84,7 @@ static int make_alone(void **state)
 {
     static work *alone[ROWS];
     service *s = jobs_service("cpu", 1, 0, 0);
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS; i += EVERY) {
         alone[i] = make(&rows[i]);
         jobs_run(s, &alone[i], 1);
         jobs_assert_done(alone[i]);
@@ -104,7 +106,7 @@ static int free_alone(void **state)
 static void results_differ(void **state)
 {
     work **alone = *state;
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS; i += EVERY) {
         const task *t = &alone[i]->task;
         for (int n = 1; n < t->results; n++)
             if (t->result[n].size == t->result[n - 1].size &&
@@ -120,12 +122,12 @@ static void run_together(work *const *alone, int threads)
     size_t n = 0;
     for (size_t i = 0; i < COUNT(company); i++)
         all[n++] = make(&company[i]);
-    for (size_t i = 0; i < ROWS; i++)
+    for (size_t i = 0; i < ROWS; i += EVERY)
         all[n++] = make(&rows[i]);
     jobs_run(s, all, (int)n);
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS; i += EVERY) {
         print_message("%s (row %zu)\n", rows[i].task, i);
-        jobs_assert_same(all[COUNT(company) + i], alone[i]);
+        jobs_assert_same(all[COUNT(company) + i / EVERY], alone[i]);
     }
     for (size_t i = 0; i < n; i++)
         work_free(&all[i]);
@@ -134,7 +136,8 @@ static void run_together(work *const *alone, int threads)
 
 static void same_bytes_together(void **state)
 {
-    run_together(*state, 1);
+    if (EVERY == 1)
+        run_together(*state, 1);
 }
 
 static void same_bytes_with_threads(void **state)
@@ -175,7 +178,7 @@ static void progress_ends_at_its_total(void **state)
 {
     service *s = jobs_service("cpu", 2, 0, 0);
     (void)state;
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS; i += EVERY) {
         work *w = make(&rows[i]);
         watched seen = {.id = w->job.id};
         jobs_take(s, w);
@@ -217,7 +220,7 @@ static void cancelled_in_the_middle(void **state)
 {
     work **alone = *state;
     service *s = jobs_service("cpu", 2, 0, 0);
-    for (size_t i = 0; i < COUNT(cancelled); i++) {
+    for (size_t i = 0; i < COUNT(cancelled); i += EVERY) {
         work *w = make(&cancelled[i].job), *beside = make(&rows[0]);
         watched seen = {.id = w->job.id};
         int ended = 0;
@@ -269,7 +272,8 @@ static void tiles_leave_turns_to_others(void **state)
     service *s = jobs_service("cpu", 2, 0, 0);
     (void)state;
     check_overtakes(s, &sampled, 3);
-    check_overtakes(s, &enlarged, 2);
+    if (EVERY == 1)
+        check_overtakes(s, &enlarged, 2);
     service_free(&s);
 }
 
