@@ -79,12 +79,14 @@ static bool is_plain(const line *l)
 static bool read_number(const line *l, int64_t *value)
 {
     *value = 0;
+    if (l->bytes == 0 || l->bytes > 10)
+        return false;
     for (size_t i = 0; i < l->bytes; i++) {
         if (l->at[i] < '0' || l->at[i] > '9')
             return false;
         *value = *value * 10 + (l->at[i] - '0');
     }
-    return l->bytes > 0 && l->bytes <= 10 && (l->at[0] != '0' || l->bytes == 1);
+    return l->at[0] != '0' || l->bytes == 1;
 }
 
 static bool refuse(char *why, const reader *r, const char *expected)

@@ -106,6 +106,7 @@ static const char *const hostile[] = {
     "overpaint tuning 1\ngpu a\nsms 0132\ndriver 1\ncudnn 1\ncublaslt 1\n",
     "overpaint tuning 1\ngpu a\nsms -1\ndriver 1\ncudnn 1\ncublaslt 1\n",
     "overpaint tuning 1\ngpu a\nsms 12345678901\ndriver 1\ncudnn 1\ncublaslt 1\n",
+    "overpaint tuning 1\ngpu a\nsms 77777777777777777777777\ndriver 1\ncudnn 1\ncublaslt 1\n",
     "overpaint tuning 1\ngpu a\nsms 1 \ndriver 1\ncudnn 1\ncublaslt 1\n",
     "overpaint tuning 1\ngpu a\ndriver 1\nsms 1\ncudnn 1\ncublaslt 1\n",
     HEAD "a\n",

@@ -287,6 +287,7 @@ static torch_file repeated(const char *part, size_t size, int count, const char 
 static void limits_hold(void **state)
 {
     (void)state;
+    refused((torch_file){0}, "an empty file", "an empty file");
     refused(zipped("", 0), "nothing", "ends without STOP");
     refused(repeated(P("("), 2000, "."), "marks", "more than 1024 values begun");
     refused(repeated(P("N"), 1100000, "."), "values", "more than 1048576");

@@ -425,6 +425,8 @@ bool torch_is(const void *bytes, size_t size)
 
 bool torch_read(tensor_list *list, const void *bytes, size_t size, const char *label, problems *p)
 {
+    if (size == 0)
+        return problems_add(p, ERR_INVALID, "%san empty file", label);
     reader r = {.bytes = bytes, .size = size, .label = label, .p = p, .list = list};
     bool zip = size >= 2 && memcmp(bytes, "PK", 2) == 0;
     bool good = (zip ? read_zip(&r) : read_pickles(&r)) && read_tensors(&r);
