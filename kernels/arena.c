@@ -1,6 +1,6 @@
 /* arena: see arena.h. The whole capacity is reserved as address space at once, so a pointer never
- * moves; the kernel gives pages (huge ones where it can) when they are first touched, and they stay
- * until the arena ends. */
+ * moves; memory comes behind it in steps, on the host when a page (a huge one where it can be) is
+ * first touched, and stays until the arena ends or is trimmed. */
 #include "kernels/arena.h"
 
 #include <assert.h>
@@ -12,32 +12,83 @@ static size_t round_up(size_t bytes)
     return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
 }
 
-bool arena_init(arena *a, size_t capacity, bool dry)
+/* ---- the host's memory ---- */
+
+static void *host_reserve(void *owner, size_t capacity)
 {
-    *a = (arena){.capacity = capacity, .dry = dry};
-    if (dry || capacity == 0)
-        return true;
+    (void)owner;
     void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
-        *a = (arena){0};
-        return false;
-    }
+    if (base == MAP_FAILED)
+        return NULL;
     madvise(base, capacity, MADV_HUGEPAGE); /* advice only: without it everything still works */
-    a->base = base;
+    return base;
+}
+
+static bool host_back(void *owner, void *base, size_t from, size_t to)
+{
+    (void)owner, (void)base, (void)from, (void)to;
     return true;
+}
+
+static void host_trim(void *owner, void *base, size_t from, size_t to)
+{
+    (void)owner;
+    madvise((char *)base + from, to - from, MADV_DONTNEED);
+}
+
+static void host_end(void *owner, void *base, size_t capacity, size_t backed)
+{
+    (void)owner, (void)backed;
+    munmap(base, capacity);
+}
+
+static const arena_memory host_memory = {host_reserve, host_back, host_trim, host_end};
+
+/* ---- any memory ---- */
+
+bool arena_init(arena *a, size_t capacity, bool dry)
+{
+    return arena_init_in(a, NULL, NULL, capacity, dry);
+}
+
+bool arena_init_in(arena *a, const arena_memory *memory, void *owner, size_t capacity, bool dry)
+{
+    *a = (arena){
+        .capacity = capacity, .dry = dry, .memory = memory ? memory : &host_memory, .owner = owner};
+    if (dry || capacity == 0)
+        return true;
+    a->base = a->memory->reserve(owner, capacity);
+    if (!a->base)
+        *a = (arena){0};
+    return a->base != NULL;
 }
 
 void arena_done(arena *a)
 {
     if (a->base)
-        munmap(a->base, a->capacity);
+        a->memory->end(a->owner, a->base, a->capacity, a->backed);
     *a = (arena){0};
+}
+
+/* Memory for the first `bytes`. */
+static bool back(arena *a, size_t bytes)
+{
+    if (!a->base || bytes <= a->backed)
+        return true;
+    size_t to = (bytes + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;
+    if (to > a->capacity)
+        to = a->capacity;
+    if (!a->memory->back(a->owner, a->base, a->backed, to))
+        return false;
+    a->backed = to;
+    return true;
 }
 
 void *arena_take(arena *a, size_t bytes, bool *ok)
 {
-    *ok = bytes <= SIZE_MAX / 2 && (a->dry || round_up(bytes) <= a->capacity - a->used);
+    *ok = bytes <= SIZE_MAX / 2 && (a->dry || round_up(bytes) <= a->capacity - a->used) &&
+          back(a, a->used + round_up(bytes));
     if (!*ok)
         return NULL;
     void *taken = a->dry || !a->base ? NULL : a->base + a->used;
@@ -55,9 +106,10 @@ void arena_release(arena *a, size_t used)
 
 void arena_trim(arena *a)
 {
-    const size_t page = 2 << 20; /* huge pages go whole */
-    const size_t from = (a->used + page - 1) / page * page, to = (a->peak + page - 1) / page * page;
-    if (a->base && to > from)
-        madvise(a->base + from, (to < a->capacity ? to : a->capacity) - from, MADV_DONTNEED);
+    const size_t from = (a->used + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;
+    if (a->base && a->backed > from) {
+        a->memory->trim(a->owner, a->base, from, a->backed);
+        a->backed = from;
+    }
     a->peak = a->used;
 }

@@ -8,15 +8,33 @@
 
 enum { ARENA_ALIGN = 64 };
 
+/* Where the memory is. Places are bytes from the base on. */
+typedef struct {
+    void *(*reserve)(void *owner, size_t capacity); /* address space alone; NULL: there is none */
+    /* Puts zeroed memory behind the bytes `from` (a multiple of ARENA_STEP) to `to` (the next
+     * multiple behind what is needed, or the capacity); false: there is not so much. */
+    bool (*back)(void *owner, void *base, size_t from, size_t to);
+    void (*trim)(void *owner, void *base, size_t from, size_t to); /* takes it away again */
+    void (*end)(void *owner, void *base, size_t capacity, size_t backed);
+} arena_memory;
+
+enum { ARENA_STEP = 32 << 20 };
+
 typedef struct {
     char *base;      /* NULL for a dry arena: only counts */
-    size_t capacity; /* most bytes; address space is reserved, pages come when touched */
+    size_t capacity; /* most bytes; address space is reserved */
     size_t used, peak;
+    size_t backed; /* so far there is memory */
     bool dry;
+    const arena_memory *memory;
+    void *owner;
 } arena;
 
-/* false: the address space could not be reserved. */
+/* In the host's memory, whose pages come when they are touched. false: the address space could not
+ * be reserved. */
 bool arena_init(arena *a, size_t capacity, bool dry);
+/* In the memory of `owner`; NULL: as arena_init. */
+bool arena_init_in(arena *a, const arena_memory *memory, void *owner, size_t capacity, bool dry);
 void arena_done(arena *a);
 
 /* `bytes` rounded up to ARENA_ALIGN; NULL when the capacity is exceeded, and always when dry
@@ -24,8 +42,7 @@ void arena_done(arena *a);
 void *arena_take(arena *a, size_t bytes, bool *ok);
 void arena_release(arena *a, size_t used); /* back to an earlier `used` */
 
-/* Gives the pages beyond `used` back to the system, for when the memory is needed elsewhere; `peak`
- * becomes `used`. */
+/* Gives the memory beyond `used` back, for when it is needed elsewhere; `peak` becomes `used`. */
 void arena_trim(arena *a);
 
 #endif

@@ -2,9 +2,9 @@
  * stack, the first error, counters.
  *
  * Backends: "ref" (scalar C with double accumulation: the definition of every operation), "cpu"
- * (vector code and threads), later "cuda". A *dry* device does the same walk without memory or
- * weights: every op checks its shapes and asks for its scratch, nothing is read or written. A dev
- * belongs to one thread at a time. */
+ * (vector code and threads), "cuda" (a module, see backend.h). A *dry* device does the same walk
+ * without memory or weights: every op checks its shapes and asks for its scratch, nothing is read
+ * or written. A dev belongs to one thread at a time. */
 #ifndef KERNELS_DEV_H
 #define KERNELS_DEV_H
 
@@ -13,11 +13,12 @@
 
 typedef struct dev dev;
 struct kernel_table;
+struct backend;
 
 typedef enum { DEV_OK, DEV_NO_MEMORY, DEV_NOT_FINITE, DEV_BROKEN, DEV_STOPPED } dev_status;
 
 typedef struct {
-    const char *backend; /* "ref" or "cpu" */
+    const char *backend; /* "ref", "cpu" or "cuda" */
     int ordinal;         /* cpu:1 is another engine with its own threads */
     int threads;         /* 0: one per processor this process may use */
     const char *isa;     /* cpu: "avx2" goes no further than that, so that unlike machines form one
@@ -37,7 +38,9 @@ typedef struct {
 } dev_counters;
 
 struct dev {
+    const struct backend *backend;
     const struct kernel_table *kernels;
+    dtype storage; /* of feature maps, bias vectors and texts: F32, or F16 on a GPU */
     dev_options options;
     arena scratch;
     dev_counters counters;
@@ -53,8 +56,11 @@ struct dev {
                              choices */
 };
 
-/* The backend's name as dev_options wants it ("cpu", "cuda", "ref"), or NULL: there is none. */
+/* The backend's name as dev_options wants it ("cpu", "cuda", "ref"), or NULL: there is none. A
+ * module is not loaded for this. */
 const char *dev_backend(const char *name);
+/* How many devices a backend has; 0: as many as one likes. -1 with why. */
+int dev_count(const char *backend, char *why);
 
 /* NULL with the reason in `why` (at least 256 bytes). */
 dev *dev_new(const dev_options *options, char *why);
@@ -72,7 +78,22 @@ tensor dev_keep(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c);
 void dev_drop(dev *d, tensor *t); /* NULL data is fine */
 
 void dev_upload(dev *d, tensor to, const void *from);
+void dev_upload_floats(dev *d, tensor to, const float *from); /* whatever the type of `to` */
 void dev_download(dev *d, void *to, tensor from);
+
+/* An arena in the memory of the device. */
+bool dev_arena(dev *d, arena *a, size_t capacity);
+
+/* Has `walk` call its ops. A backend may record what they launch and play the record when the same
+ * walk comes again (the same ops, shapes and places; what ops take from the host may differ:
+ * timesteps, counts of keys, rows of a step, sources of a gather). So a walk may be called twice,
+ * does nothing but ops, and leaves the scratch as it was. What ops give to the host (op_finite) is
+ * there when dev_run returns. */
+typedef void dev_walk(dev *d, void *arg);
+void dev_run(dev *d, dev_walk *walk, void *arg);
+
+/* The number of rows, at least `rows`, that a batch should be filled up to. */
+int dev_rows(const dev *d, int rows);
 
 void dev_fail(dev *d, dev_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,5 +1,5 @@
-/* half: 16-bit floats of model files to float, exactly: subnormals, infinities and NaN included.
- * Every value of either type is a float, so nothing is rounded. */
+/* half: 16-bit floats to float, exactly (subnormals, infinities and NaN included: every value of
+ * either type is a float), and back, to the nearest, halves to even. */
 #ifndef KERNELS_HALF_H
 #define KERNELS_HALF_H
 
@@ -51,6 +51,45 @@ static inline float load_float(const void *source, dtype type, int64_t i)
     uint16_t h;
     memcpy(&h, (const char *)source + 2 * i, sizeof h);
     return type == F16 ? f16_to_float(h) : bf16_to_float(h);
+}
+
+static inline uint32_t float_to_bits(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static inline uint16_t float_to_bf16(float f)
+{
+    uint32_t bits = float_to_bits(f);
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(bits >> 16 | 0x40); /* NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* What is too large becomes infinite. */
+static inline uint16_t float_to_f16(float f)
+{
+    const uint32_t bits = float_to_bits(f), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    if (size >= 0x47800000) /* 2^16 and more, infinity, NaN */
+        return (uint16_t)(sign | 0x7c00 | (size > 0x7f800000 ? 0x200 : 0));
+    if (size < 0x38800000) { /* below 2^-14: subnormal, steps of 2^-24; adding rounds */
+        float steps = bits_to_float(size) + 0.5f;
+        return (uint16_t)(sign | (float_to_bits(steps) - 0x3f000000));
+    }
+    /* A carry out of the mantissa goes where it should: the next exponent, or infinity. */
+    return (uint16_t)(sign | (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13);
+}
+
+static inline void store_float(void *to, dtype type, int64_t i, float v)
+{
+    if (type == F32) {
+        memcpy((char *)to + 4 * i, &v, sizeof v);
+        return;
+    }
+    const uint16_t h = type == F16 ? float_to_f16(v) : float_to_bf16(v);
+    memcpy((char *)to + 2 * i, &h, sizeof h);
 }
 
 #endif

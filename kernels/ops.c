@@ -32,9 +32,21 @@ static bool is_input(const dev *d, tensor t, dtype type)
     return tensor_given(t) && t.type == type && (t.data || d->options.dry || d->status != DEV_OK);
 }
 
-static bool is_vector(const dev *d, tensor t, int64_t c)
+/* A feature map, or a text. */
+static bool is_map(const dev *d, tensor t)
 {
-    return is_input(d, t, F32) && is_shape(t, 1, 1, 1, c);
+    return is_input(d, t, d->storage);
+}
+
+/* Of a kernel that takes either feature maps or what is kept in fp32: latents, masks. */
+static bool is_value(const dev *d, tensor t)
+{
+    return is_map(d, t) || is_input(d, t, F32);
+}
+
+static bool is_vector(const dev *d, tensor t, dtype type, int64_t c)
+{
+    return is_input(d, t, type) && is_shape(t, 1, 1, 1, c);
 }
 
 static tensor result(dev *d, const tensor *out, dtype type, int64_t n, int64_t h, int64_t w,
@@ -96,14 +108,14 @@ static void check_conv(const dev *d, const conv2d_args *a)
     assert(w->k == 3 ? a->stride == 1 || a->stride == 2 : w->k == 1 && a->stride == 1);
     assert(!a->pad_after || a->stride == 2);
     assert(w->data || d->options.dry || d->status != DEV_OK);
-    assert(is_input(d, a->x, F32) && w->in == a->x.dim[3] + a->x2_channels);
+    assert(is_map(d, a->x) && w->in == a->x.dim[3] + a->x2_channels);
     if (tensor_given(a->x2))
-        assert(is_input(d, a->x2, F32) && a->x2.dim[3] >= a->x2_channels &&
+        assert(is_map(d, a->x2) && a->x2.dim[3] >= a->x2_channels &&
                is_shape(a->x2, a->x.dim[0], a->x.dim[1], a->x.dim[2], a->x2.dim[3]));
     if (tensor_given(a->bias))
-        assert(is_vector(d, a->bias, w->out));
+        assert(is_vector(d, a->bias, d->storage, w->out));
     if (tensor_given(a->slope))
-        assert(is_vector(d, a->slope, w->out) && a->act == ACT_NONE);
+        assert(is_vector(d, a->slope, F32, w->out) && a->act == ACT_NONE);
 }
 
 tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o)
@@ -128,16 +140,16 @@ tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options 
     check_conv(d, &a);
     if (dense) {
         assert(!out && !tensor_given(o.x2) && !tensor_given(o.residual));
-        assert(is_input(d, o.growth, F32) && is_shape(o.growth, n, h, width, o.growth.dim[3]));
+        assert(is_map(d, o.growth) && is_shape(o.growth, n, h, width, o.growth.dim[3]));
         assert(o.grown + w->out <= o.growth.dim[3] && (!x.data || x.data != o.growth.data));
         a.out = o.growth;
     } else {
         assert(o.grown == 0);
-        a.out = result(d, out, F32, n, h, width, w->out);
+        a.out = result(d, out, d->storage, n, h, width, w->out);
         assert(!a.out.data || (a.out.data != x.data && a.out.data != o.x2.data));
     }
     if (tensor_given(o.residual))
-        assert(is_input(d, o.residual, F32) && tensor_same_shape(o.residual, a.out));
+        assert(is_map(d, o.residual) && tensor_same_shape(o.residual, a.out));
     if (ready(d, 2.0 * (double)(n * h * width) * (double)(w->out * w->k * w->k * w->in)))
         d->kernels->conv2d(d, &a);
     return a.out;
@@ -161,13 +173,13 @@ tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
                          .groups = o.groups ? o.groups : GROUPS,
                          .eps = o.eps > 0 ? o.eps : 1e-5,
                          .act = o.act};
-    assert(is_input(d, x, F32) && c % a.groups == 0);
-    assert(is_vector(d, scale, c) && is_vector(d, shift, c));
+    assert(is_map(d, x) && c % a.groups == 0);
+    assert(is_vector(d, scale, F32, c) && is_vector(d, shift, F32, c));
     if (tensor_given(o.x2))
-        assert(is_input(d, o.x2, F32) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
+        assert(is_map(d, o.x2) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
     if (tensor_given(o.add))
-        assert(is_input(d, o.add, F32) && is_shape(o.add, x.dim[0], 1, 1, c));
-    a.out = result(d, out, F32, x.dim[0], x.dim[1], x.dim[2], c);
+        assert(is_map(d, o.add) && is_shape(o.add, x.dim[0], 1, 1, c));
+    a.out = result(d, out, d->storage, x.dim[0], x.dim[1], x.dim[2], c);
     if (ready(d, 0))
         d->kernels->group_norm(d, &a);
     return a.out;
@@ -175,9 +187,13 @@ tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
 
 tensor op_layer_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift, double eps)
 {
-    assert(is_input(d, x, F32) && is_vector(d, scale, x.dim[3]) && is_vector(d, shift, x.dim[3]));
-    const layer_norm_args a = {
-        .out = result_like(d, out, F32, x), .x = x, .scale = scale, .shift = shift, .eps = eps};
+    assert(is_map(d, x) && is_vector(d, scale, F32, x.dim[3]) &&
+           is_vector(d, shift, F32, x.dim[3]));
+    const layer_norm_args a = {.out = result_like(d, out, d->storage, x),
+                               .x = x,
+                               .scale = scale,
+                               .shift = shift,
+                               .eps = eps};
     if (ready(d, 0))
         d->kernels->layer_norm(d, &a);
     return a.out;
@@ -187,12 +203,12 @@ tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads
                     const int32_t *keys)
 {
     int64_t n = q.dim[0], tq = q.dim[2], tk = k.dim[2], c = q.dim[3];
-    assert(is_input(d, q, F32) && is_input(d, k, F32) && is_input(d, v, F32));
+    assert(is_map(d, q) && is_map(d, k) && is_map(d, v));
     assert(q.dim[1] == 1 && is_shape(k, n, 1, tk, c) && tensor_same_shape(k, v));
     assert(heads > 0 && c % heads == 0);
     for (int64_t i = 0; keys && i < n; i++)
         assert(keys[i] >= 1 && keys[i] <= tk);
-    const attention_args a = {.out = result_like(d, out, F32, q),
+    const attention_args a = {.out = result_like(d, out, d->storage, q),
                               .q = q,
                               .k = k,
                               .v = v,
@@ -206,9 +222,9 @@ tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads
 
 tensor op_geglu(dev *d, tensor *out, tensor x)
 {
-    assert(is_input(d, x, F32) && x.dim[3] % 2 == 0);
-    const geglu_args a = {.out = result(d, out, F32, x.dim[0], x.dim[1], x.dim[2], x.dim[3] / 2),
-                          .x = x};
+    assert(is_map(d, x) && x.dim[3] % 2 == 0);
+    const geglu_args a = {
+        .out = result(d, out, d->storage, x.dim[0], x.dim[1], x.dim[2], x.dim[3] / 2), .x = x};
     if (ready(d, 0))
         d->kernels->geglu(d, &a);
     return a.out;
@@ -216,8 +232,8 @@ tensor op_geglu(dev *d, tensor *out, tensor x)
 
 tensor op_activate(dev *d, tensor *out, tensor x, activation act)
 {
-    assert(is_input(d, x, F32) && act < ACT_COUNT);
-    const activate_args a = {.out = result_like(d, out, F32, x), .x = x, .act = act};
+    assert(is_map(d, x) && act < ACT_COUNT);
+    const activate_args a = {.out = result_like(d, out, d->storage, x), .x = x, .act = act};
     if (ready(d, 0))
         d->kernels->activate(d, &a);
     return a.out;
@@ -230,10 +246,10 @@ tensor op_add(dev *d, tensor *out, tensor x, tensor y)
 
 tensor op_add_scaled(dev *d, tensor *out, tensor x, float scale, tensor y)
 {
-    assert(is_input(d, x, F32) && is_input(d, y, F32));
+    assert(is_map(d, x) && is_map(d, y));
     assert((y.dim[0] == x.dim[0] || y.dim[0] == 1) &&
            is_shape(y, y.dim[0], x.dim[1], x.dim[2], x.dim[3]));
-    const add_args a = {.out = result_like(d, out, F32, x), .a = x, .b = y, .scale = scale};
+    const add_args a = {.out = result_like(d, out, d->storage, x), .a = x, .b = y, .scale = scale};
     if (ready(d, 0))
         d->kernels->add(d, &a);
     return a.out;
@@ -242,10 +258,10 @@ tensor op_add_scaled(dev *d, tensor *out, tensor x, float scale, tensor y)
 tensor op_pixel_shuffle(dev *d, tensor *out, tensor x, int factor, tensor base)
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3] / factor / factor;
-    assert(is_input(d, x, F32) && factor > 0 && x.dim[3] == c * factor * factor && c > 0);
+    assert(is_map(d, x) && factor > 0 && x.dim[3] == c * factor * factor && c > 0);
     if (tensor_given(base))
-        assert(is_input(d, base, F32) && is_shape(base, n, h, w, c));
-    const pixel_shuffle_args a = {.out = result(d, out, F32, n, h * factor, w * factor, c),
+        assert(is_map(d, base) && is_shape(base, n, h, w, c));
+    const pixel_shuffle_args a = {.out = result(d, out, d->storage, n, h * factor, w * factor, c),
                                   .x = x,
                                   .base = base,
                                   .factor = factor};
@@ -256,10 +272,10 @@ tensor op_pixel_shuffle(dev *d, tensor *out, tensor x, int factor, tensor base)
 
 tensor op_pixel_unshuffle(dev *d, tensor *out, tensor x, int factor)
 {
-    assert(is_input(d, x, F32) && factor > 0);
+    assert(is_map(d, x) && factor > 0);
     int64_t h = (x.dim[1] + factor - 1) / factor, w = (x.dim[2] + factor - 1) / factor;
     const pixel_unshuffle_args a = {
-        .out = result(d, out, F32, x.dim[0], h, w, x.dim[3] * factor * factor),
+        .out = result(d, out, d->storage, x.dim[0], h, w, x.dim[3] * factor * factor),
         .x = x,
         .factor = factor};
     if (ready(d, 0))
@@ -269,8 +285,9 @@ tensor op_pixel_unshuffle(dev *d, tensor *out, tensor x, int factor)
 
 tensor op_resize_nearest(dev *d, tensor *out, tensor x, int64_t h, int64_t w)
 {
-    assert(is_input(d, x, F32));
-    const resize_nearest_args a = {.out = result(d, out, F32, x.dim[0], h, w, x.dim[3]), .x = x};
+    assert(is_map(d, x));
+    const resize_nearest_args a = {.out = result(d, out, d->storage, x.dim[0], h, w, x.dim[3]),
+                                   .x = x};
     if (ready(d, 0))
         d->kernels->resize_nearest(d, &a);
     return a.out;
@@ -279,7 +296,7 @@ tensor op_resize_nearest(dev *d, tensor *out, tensor x, int64_t h, int64_t w)
 tensor op_timestep_embedding(dev *d, tensor *out, const double *t, int64_t n, int64_t c)
 {
     assert(c % 2 == 0);
-    const timestep_embedding_args a = {.out = result(d, out, F32, n, 1, 1, c), .t = t};
+    const timestep_embedding_args a = {.out = result(d, out, d->storage, n, 1, 1, c), .t = t};
     if (ready(d, 0))
         d->kernels->timestep_embedding(d, &a);
     return a.out;
@@ -293,8 +310,10 @@ tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table
     assert(is_input(d, position, F32) && is_shape(position, 1, 1, t, c));
     for (int64_t i = 0; !d->options.dry && i < n * t; i++)
         assert(ids[i] >= 0 && ids[i] < rows);
-    const embed_args a = {
-        .out = result(d, out, F32, n, 1, t, c), .ids = ids, .table = table, .position = position};
+    const embed_args a = {.out = result(d, out, d->storage, n, 1, t, c),
+                          .ids = ids,
+                          .table = table,
+                          .position = position};
     if (ready(d, 0))
         d->kernels->embed(d, &a);
     return a.out;
@@ -302,7 +321,7 @@ tensor op_embed(dev *d, tensor *out, const int32_t *ids, int64_t n, tensor table
 
 void op_emphasis(dev *d, tensor x, const double *weights)
 {
-    assert(is_input(d, x, F32) && x.dim[1] == 1);
+    assert(is_map(d, x) && x.dim[1] == 1);
     const emphasis_args a = {.x = x, .weights = weights};
     if (ready(d, 0))
         d->kernels->emphasis(d, &a);
@@ -310,9 +329,9 @@ void op_emphasis(dev *d, tensor x, const double *weights)
 
 void op_place(dev *d, tensor out, int64_t first, const tensor *source, int64_t c, float scale)
 {
-    assert(is_input(d, out, F32) && first >= 0 && first + c <= out.dim[3]);
+    assert(is_value(d, out) && first >= 0 && first + c <= out.dim[3]);
     for (int64_t i = 0; i < out.dim[0]; i++)
-        assert(is_input(d, source[i], F32) && source[i].dim[3] >= c &&
+        assert(is_value(d, source[i]) && source[i].dim[3] >= c &&
                is_shape(source[i], 1, out.dim[1], out.dim[2], source[i].dim[3]));
     const gather_args a = {.out = out, .source = source, .first = first, .c = c, .scale = scale};
     if (ready(d, 0))
@@ -321,7 +340,8 @@ void op_place(dev *d, tensor out, int64_t first, const tensor *source, int64_t c
 
 tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c, float scale)
 {
-    tensor to = result(d, out, F32, n, source[0].dim[1], source[0].dim[2], c);
+    tensor to =
+        result(d, out, out ? out->type : d->storage, n, source[0].dim[1], source[0].dim[2], c);
     op_place(d, to, 0, source, c, scale);
     return to;
 }
@@ -329,7 +349,7 @@ tensor op_gather(dev *d, tensor *out, const tensor *source, int64_t n, int64_t c
 /* Not given, or like x. */
 static bool is_term(const dev *d, tensor t, tensor x)
 {
-    return !tensor_given(t) || (is_input(d, t, F32) && tensor_same_shape(t, x));
+    return !tensor_given(t) || (is_value(d, t) && tensor_same_shape(t, x));
 }
 
 static bool reads_only_given(const step_row *r, const float coef[STEP_TERMS])
@@ -383,7 +403,7 @@ void op_step(dev *d, int n, const step_row *row)
 static tensor pixels_in(dev *d, const tensor *out, tensor x, pixel_range range)
 {
     assert(is_input(d, x, U8) && x.dim[3] == 3);
-    const pixels_in_args a = {.out = result_like(d, out, F32, x), .x = x, .range = range};
+    const pixels_in_args a = {.out = result_like(d, out, d->storage, x), .x = x, .range = range};
     if (ready(d, 0))
         d->kernels->pixels_in(d, &a);
     return a.out;
@@ -401,7 +421,7 @@ tensor op_unit_in(dev *d, tensor *out, tensor x)
 
 static tensor pixels_out(dev *d, tensor out, tensor x, pixel_range range)
 {
-    assert(is_input(d, x, F32));
+    assert(is_map(d, x));
     const pixels_out_args a = {.out = out, .x = x, .range = range};
     if (ready(d, 0))
         d->kernels->pixels_out(d, &a);
@@ -434,7 +454,7 @@ tensor op_preview(dev *d, tensor *out, tensor x, const float matrix[4][3])
 
 void op_finite(dev *d, tensor x, bool *flag)
 {
-    assert(is_input(d, x, F32));
+    assert(is_value(d, x));
     const finite_args a = {.x = x, .flag = flag};
     if (ready(d, 0))
         d->kernels->finite(d, &a);

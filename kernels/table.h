@@ -1,10 +1,10 @@
 /* The one list of kernels. From it come every backend's prototypes, its function table, and the
  * declaration of each kernel's check, so that a kernel without a reference or a test does not link.
  *
- *     K(name, cpu, cuda)
+ *     K(name, cpu)
  *
- * cpu: HAVE when kernels/cpu defines cpu_<name>, FALL when ref_<name> serves. cuda: HAVE when
- * kernels/cuda defines it, NONE as long as it does not; the backend opens when none is NONE.
+ * cpu: HAVE when kernels/cpu defines cpu_<name>, FALL when ref_<name> serves. kernels/ref and
+ * kernels/cuda define all of them.
  *
  * Every kernel is `void <backend>_<name>(dev *, const <name>_args *)`. Arguments were checked by
  * op_* (ops.c), so kernels trust shapes. On a dry device a kernel takes its scratch and returns.
@@ -16,27 +16,27 @@
 #include "kernels/dev.h"
 
 #define KERNELS(K)                                                                                 \
-    K(reserve, HAVE, NONE)                                                                         \
-    K(pack, HAVE, NONE)                                                                            \
-    K(conv2d, HAVE, NONE)                                                                          \
-    K(group_norm, HAVE, NONE)                                                                      \
-    K(layer_norm, HAVE, NONE)                                                                      \
-    K(attention, HAVE, NONE)                                                                       \
-    K(geglu, HAVE, NONE)                                                                           \
-    K(activate, HAVE, NONE)                                                                        \
-    K(add, HAVE, NONE)                                                                             \
-    K(pixel_shuffle, HAVE, NONE)                                                                   \
-    K(pixel_unshuffle, FALL, NONE)                                                                 \
-    K(resize_nearest, HAVE, NONE)                                                                  \
-    K(timestep_embedding, FALL, NONE)                                                              \
-    K(embed, FALL, NONE)                                                                           \
-    K(emphasis, FALL, NONE)                                                                        \
-    K(gather, FALL, NONE)                                                                          \
-    K(step, FALL, NONE)                                                                            \
-    K(pixels_in, FALL, NONE)                                                                       \
-    K(pixels_out, FALL, NONE)                                                                      \
-    K(preview, FALL, NONE)                                                                         \
-    K(finite, FALL, NONE)
+    K(reserve, HAVE)                                                                               \
+    K(pack, HAVE)                                                                                  \
+    K(conv2d, HAVE)                                                                                \
+    K(group_norm, HAVE)                                                                            \
+    K(layer_norm, HAVE)                                                                            \
+    K(attention, HAVE)                                                                             \
+    K(geglu, HAVE)                                                                                 \
+    K(activate, HAVE)                                                                              \
+    K(add, HAVE)                                                                                   \
+    K(pixel_shuffle, HAVE)                                                                         \
+    K(pixel_unshuffle, FALL)                                                                       \
+    K(resize_nearest, HAVE)                                                                        \
+    K(timestep_embedding, FALL)                                                                    \
+    K(embed, FALL)                                                                                 \
+    K(emphasis, FALL)                                                                              \
+    K(gather, FALL)                                                                                \
+    K(step, FALL)                                                                                  \
+    K(pixels_in, FALL)                                                                             \
+    K(pixels_out, FALL)                                                                            \
+    K(preview, FALL)                                                                               \
+    K(finite, FALL)
 
 typedef enum {
     ACT_NONE,
@@ -89,7 +89,8 @@ typedef struct {
     tensor out, x, x2;
     int64_t x2_channels, out_at;
     const weight *w;
-    tensor bias, slope; /* [1,1,1,o], optional */
+    tensor bias, slope; /* [1,1,1,o], optional; bias of the device's storage type, with zeros behind
+                           it up to a multiple of 16 bytes; slope F32 */
     tensor residual;    /* like out, optional; may be out itself */
     activation act;
     int stride;
@@ -273,26 +274,19 @@ typedef struct {
     bool *flag; /* host, n entries; left alone when dry */
 } finite_args;
 
-#define KERNEL_PROTOTYPES(name, cpu, cuda)                                                         \
+#define KERNEL_PROTOTYPES(name, cpu)                                                               \
     void ref_##name(dev *d, const name##_args *a);                                                 \
-    void cpu_##name(dev *d, const name##_args *a);
+    void cpu_##name(dev *d, const name##_args *a);                                                 \
+    void cuda_##name(dev *d, const name##_args *a);
 KERNELS(KERNEL_PROTOTYPES)
 #undef KERNEL_PROTOTYPES
 
 typedef struct kernel_table {
-#define KERNEL_SLOT(name, cpu, cuda) void (*name)(dev *, const name##_args *);
+#define KERNEL_SLOT(name, cpu) void (*name)(dev *, const name##_args *);
     KERNELS(KERNEL_SLOT)
 #undef KERNEL_SLOT
 } kernel_table;
 
-const kernel_table *kernel_table_ref(void);
-const kernel_table *kernel_table_cpu(void);
-
-/* Start and end of a backend on a device (thread pool, library handles); dev_new and dev_free call
- * them. false with the reason in `why`. */
-bool ref_open(dev *d, char *why);
-void ref_close(dev *d);
-bool cpu_open(dev *d, char *why);
-void cpu_close(dev *d);
+extern const kernel_table kernel_table_ref, kernel_table_cpu;
 
 #endif

@@ -15,15 +15,15 @@ static int tokens_of(const seq *s)
     return most;
 }
 
-static call_shape shape_of(const batch *b, int rows, int tokens)
+static call_shape shape_of(const residents *all, const batch *b, int rows, int tokens)
 {
-    return (call_shape){rows, b->h, b->w, tokens};
+    return (call_shape){dev_rows(all->d, rows), b->h, b->w, tokens};
 }
 
 static bool fits(residents *all, const batch *b, int rows, int tokens)
 {
     err ignored = {0};
-    return residents_fit(all, b->resident, shape_of(b, rows, tokens), 0, &ignored) == 0;
+    return residents_fit(all, b->resident, shape_of(all, b, rows, tokens), 0, &ignored) == 0;
 }
 
 static bool rides_along(const batch *b, const run *r, const seq *s)
@@ -96,60 +96,92 @@ bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
 
 /* ---------------------------------------------------------------- evaluating */
 
+/* The rows of a walk: those of the batch, and as many of its first one again as the device wants a
+ * batch filled up to. */
+typedef struct {
+    const batch *b;
+    int rows;
+    tensor eps; /* [n,h,w,c], what comes of it */
+    bool *finite;
+} evaluation;
+
+static int source(const evaluation *of, int row)
+{
+    return row < of->b->rows ? row : 0;
+}
+
 /* Contexts of several lengths side by side, [n,1,t_max,c]; beyond a row's own tokens nothing is
  * read. */
-static tensor join_contexts(const batch *b, dev *d, int32_t tokens[BATCH_ROWS_MAX])
+static tensor join_contexts(const evaluation *of, dev *d, int32_t tokens[BATCH_ROWS_MAX])
 {
+    const batch *b = of->b;
     int32_t most = 0;
-    for (int i = 0; i < b->rows; i++) {
-        tokens[i] = seq_text(b->at[i].seq, b->at[i].row)->tokens;
+    for (int i = 0; i < of->rows; i++) {
+        const int from = source(of, i);
+        tokens[i] = seq_text(b->at[from].seq, b->at[from].row)->tokens;
         if (tokens[i] > most)
             most = tokens[i];
     }
     const int64_t c = b->resident->model->config.context;
-    tensor all = dev_tensor(d, F32, b->rows, 1, most, c);
-    for (int i = 0; i < b->rows; i++) {
+    tensor all = dev_tensor(d, d->storage, of->rows, 1, most, c);
+    for (int i = 0; i < of->rows; i++) {
+        const int from = source(of, i);
         tensor one = tensor_sample(all, i);
         one.dim[2] = tokens[i];
-        op_gather(d, &one, &seq_text(b->at[i].seq, b->at[i].row)->context, 1, c, 1.0f);
+        op_gather(d, &one, &seq_text(b->at[from].seq, b->at[from].row)->context, 1, c, 1.0f);
     }
     return all;
 }
 
 /* What the UNet takes: x of every row, and behind it what the model wants besides. */
-static tensor join_inputs(const batch *b, dev *d)
+static tensor join_inputs(const evaluation *of, dev *d)
 {
+    const batch *b = of->b;
     const model_config *config = &b->resident->model->config;
     const int64_t c = config->latent_channels, all = config->in_channels;
     tensor input[BATCH_ROWS_MAX], extra[BATCH_ROWS_MAX];
-    for (int i = 0; i < b->rows; i++) {
-        input[i] = b->at[i].seq->input;
-        extra[i] = b->at[i].seq->extra;
+    for (int i = 0; i < of->rows; i++) {
+        input[i] = b->at[source(of, i)].seq->input;
+        extra[i] = b->at[source(of, i)].seq->extra;
     }
-    tensor x = dev_tensor(d, F32, b->rows, b->h, b->w, all);
+    tensor x = dev_tensor(d, d->storage, of->rows, b->h, b->w, all);
     op_place(d, x, 0, input, c, 1.0f);
     if (all > c)
         op_place(d, x, c, extra, all - c, 1.0f);
     return x;
 }
 
+/* The evaluation as a dev_walk. */
+static void evaluate(dev *d, void *arg)
+{
+    evaluation *of = arg;
+    const batch *b = of->b;
+    double t[BATCH_ROWS_MAX];
+    int32_t tokens[BATCH_ROWS_MAX];
+    for (int i = 0; i < of->rows; i++)
+        t[i] = b->at[source(of, i)].seq->eval.timestep;
+    size_t mark = dev_mark(d);
+    tensor x = join_inputs(of, d);                 /* [n,h,w,in] */
+    tensor context = join_contexts(of, d, tokens); /* [n,1,t,c] */
+    unet_forward(d, &of->eps, b->resident->model->unet, x, t, context, tokens);
+    op_finite(d, of->eps, of->finite);
+    dev_release(d, mark);
+}
+
 void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
 {
     dev *d = all->d;
-    double t[BATCH_ROWS_MAX];
-    int32_t tokens[BATCH_ROWS_MAX];
-    for (int i = 0; i < b->rows; i++) {
-        t[i] = b->at[i].seq->eval.timestep;
-        finite[i] = true;
-    }
     const int64_t c = b->resident->model->config.out_channels;
+    evaluation of = {.b = b, .rows = dev_rows(d, b->rows), .finite = finite};
+    assert(of.rows >= b->rows && of.rows <= BATCH_ROWS_MAX);
+    for (int i = 0; i < BATCH_ROWS_MAX; i++)
+        finite[i] = true;
     size_t mark = dev_mark(d);
-    tensor x = join_inputs(b, d);                 /* [n,h,w,in] */
-    tensor context = join_contexts(b, d, tokens); /* [n,1,t,c] */
-    tensor eps = unet_forward(d, NEW, b->resident->model->unet, x, t, context, tokens);
-    op_finite(d, eps, finite);
-    for (int i = 0; i < b->rows; i++) {
-        tensor one = tensor_sample(eps, i);
+    of.eps = dev_tensor(d, d->storage, of.rows, b->h, b->w, c);
+    dev_run(d, evaluate, &of);
+    for (int i = 0; i < b->rows;
+         i++) { /* not in the walk: a prediction's place is its sequence's */
+        tensor one = tensor_sample(of.eps, i);
         op_gather(d, &b->at[i].seq->row[b->at[i].row].prediction, &one, 1, c, 1.0f);
     }
     dev_release(d, mark);
@@ -159,5 +191,5 @@ void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
 
 double batch_flops(const batch *b, residents *all)
 {
-    return residents_cost(all, b->resident, shape_of(b, b->rows, b->tokens)).step.flops;
+    return residents_cost(all, b->resident, shape_of(all, b, b->rows, b->tokens)).step.flops;
 }

@@ -51,9 +51,9 @@ static void fill(dev *d, const model *m, const inpaint_view *v, float *host, ten
     dev_upload(d, mask, host);
     op_place(d, extra, 0, &mask, MASK_CHANNELS, 1.0f);
     dev_release(d, mark);
-    tensor pixels = dev_tensor(d, F32, 1, height, width, 3);
+    tensor pixels = dev_tensor(d, d->storage, 1, height, width, 3);
     hide_picture(host, v, height * width);
-    dev_upload(d, pixels, host);
+    dev_upload_floats(d, pixels, host);
     tensor moments = vae_encode(d, NEW, m->vae, pixels); /* [1,h,w,8]: the mean is the first half */
     op_place(d, extra, MASK_CHANNELS, &moments, LATENT_CHANNELS, (float)c->latent_scale);
     dev_release(d, mark);

@@ -369,7 +369,7 @@ static int fill_context(residents *all, const resident *r, conditioning *c, err 
     dev *d = all->d;
     bool finite = true;
     size_t mark = dev_mark(d);
-    c->context = dev_keep(d, F32, 1, 1, c->tokens, r->model->config.text_width);
+    c->context = dev_keep(d, d->storage, 1, 1, c->tokens, r->model->config.text_width);
     if (d->status == DEV_OK)
         conditioning_encode(d, &c->context, &r->model->text, &c->chunks, c->clip_skip);
     if (d->status == DEV_OK)

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WHY_BYTES = 256, PANELS_MOST = 10, TILES_A_THREAD = 4 };
+#include "kernels/backend.h"
 
-bool cpu_open(dev *d, char *why)
+enum { PANELS_MOST = 10, TILES_A_THREAD = 4 };
+
+static bool open_cpu(dev *d, char *why)
 {
     const simd *s = simd_choose(d->options.isa);
     if (!s) {
@@ -32,13 +34,22 @@ bool cpu_open(dev *d, char *why)
     return true;
 }
 
-void cpu_close(dev *d)
+static void close_cpu(dev *d)
 {
     cpu *c = d->impl;
     pool_free(&c->pool);
     free(c);
     d->impl = NULL;
 }
+
+const backend backend_cpu = {.name = "cpu",
+                             .version = OVERPAINT_VERSION,
+                             .dev_bytes = sizeof(dev),
+                             .table_bytes = sizeof(kernel_table),
+                             .storage = F32,
+                             .kernels = &kernel_table_cpu,
+                             .open = open_cpu,
+                             .close = close_cpu};
 
 float *cpu_scratch(dev *d, int64_t floats)
 {

@@ -6,17 +6,28 @@
 #include <math.h>
 #include <stdio.h>
 
-bool ref_open(dev *d, char *why)
+#include "kernels/backend.h"
+
+static bool open_ref(dev *d, char *why)
 {
     (void)why;
     snprintf(d->class_name, sizeof d->class_name, "ref");
     return true;
 }
 
-void ref_close(dev *d)
+static void close_ref(dev *d)
 {
     (void)d;
 }
+
+const backend backend_ref = {.name = "ref",
+                             .version = OVERPAINT_VERSION,
+                             .dev_bytes = sizeof(dev),
+                             .table_bytes = sizeof(kernel_table),
+                             .storage = F32,
+                             .kernels = &kernel_table_ref,
+                             .open = open_ref,
+                             .close = close_ref};
 
 /* Hendrycks and Gimpel 2016, the exact form. */
 double ref_gelu(double v)

@@ -368,7 +368,7 @@ static void call_finite(dev *d, const finite_args *a)
 
 kernel_table adapter_table(void)
 {
-#define ENTRY(name, cpu, cuda) .name = call_##name,
+#define ENTRY(name, cpu) .name = call_##name,
     void (*const call_reserve)(dev *, const reserve_args *) = ref_reserve;
     void (*const call_pack)(dev *, const pack_args *) = ref_pack;
     return (kernel_table){KERNELS(ENTRY)};

@@ -121,7 +121,7 @@ bool compare_bits(const trial *t, const dev *d, const char *what, const outcome 
 void bench_trial(trial *t);
 double bench_ceiling(void);
 
-#define CHECK_PROTOTYPE(name, cpu, cuda) void check_##name(session *s);
+#define CHECK_PROTOTYPE(name, cpu) void check_##name(session *s);
 KERNELS(CHECK_PROTOTYPE)
 #undef CHECK_PROTOTYPE
 

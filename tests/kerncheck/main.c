@@ -119,7 +119,7 @@ typedef struct {
     void (*check)(session *);
 } entry;
 
-#define ENTRY(name, cpu, cuda) {#name, check_##name},
+#define ENTRY(name, cpu) {#name, check_##name},
 static const entry entries[] = {KERNELS(ENTRY)};
 enum { ENTRIES = sizeof entries / sizeof *entries };
 

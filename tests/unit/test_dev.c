@@ -66,6 +66,12 @@ static void test_bad_options(void **state)
     char why[256] = "";
     assert_null(dev_new(&(dev_options){.backend = "gpu"}, why));
     assert_string_equal(why, "backend is \"gpu\", expected \"cpu\", \"cuda\" or \"ref\"");
+    setenv("OVERPAINT_MODULES", "/nowhere", 1);
+    assert_null(dev_new(&(dev_options){.backend = "cuda"}, why));
+    assert_non_null(strstr(why, "there is no /nowhere/overpaint-cuda.so"));
+    assert_int_equal(dev_count("cuda", why), -1);
+    unsetenv("OVERPAINT_MODULES");
+    assert_int_equal(dev_count("cpu", why), 0);
     assert_null(dev_new(&(dev_options){.backend = "cpu", .threads = -1}, why));
     assert_string_equal(why, "threads is -1, expected 0 to 1024");
     dev *none = NULL;

@@ -5,7 +5,7 @@
 
 tensor layer_result(dev *d, tensor *out, int64_t n, int64_t h, int64_t w, int64_t c)
 {
-    return out ? *out : dev_tensor(d, F32, n, h, w, c);
+    return out ? *out : dev_tensor(d, d->storage, n, h, w, c);
 }
 
 tensor layer_conv(dev *d, tensor *out, tensor x, const conv *c, conv2d_options o)
@@ -53,7 +53,7 @@ void pair_open(dev *d, pair *p)
 {
     for (int i = 0; i < 2; i++)
         if (p->most[i])
-            p->slot[i] = dev_tensor(d, F32, 1, 1, 1, p->most[i]);
+            p->slot[i] = dev_tensor(d, d->storage, 1, 1, 1, p->most[i]);
     p->turn = 0;
 }
 

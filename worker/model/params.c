@@ -88,15 +88,15 @@ static void upload(params *p, tensor to, const checkpoint_tensor *t, const void 
     checkpoint_release(p->file, t);
 }
 
-/* The tensor as F32, whatever the file has. */
-static tensor take_floats(params *p, const checkpoint_tensor *t, int64_t rows, int64_t c)
+/* The tensor as `type`, whatever the file has. */
+static tensor take_as(params *p, dtype type, const checkpoint_tensor *t, int64_t rows, int64_t c)
 {
-    tensor v = take(p, F32, rows, c);
-    if (t->type == F32 || p->d->options.dry || failed(p)) {
+    tensor v = take(p, type, rows, c);
+    if (t->type == type || p->d->options.dry || failed(p)) {
         upload(p, v, t, t->data);
         return v;
     }
-    float *wide = malloc(tensor_bytes(v));
+    float *wide = malloc((size_t)(rows * c) * sizeof *wide);
     if (!wide) {
         err_set(p->e, ERR_NO_MEMORY, "%s: no memory to convert tensor %s", checkpoint_path(p->file),
                 t->name);
@@ -104,13 +104,15 @@ static tensor take_floats(params *p, const checkpoint_tensor *t, int64_t rows, i
     }
     for (int64_t i = 0; i < rows * c; i++)
         wide[i] = load_float(t->data, t->type, i);
-    upload(p, v, t, wide);
+    dev_upload_floats(p->d, v, wide);
     free(wide);
+    check_device(p, t->name);
+    checkpoint_release(p->file, t);
     return v;
 }
 
 /* A vector of `c` numbers; c 0: of any length. */
-static tensor take_vector(params *p, const checkpoint_tensor *t, int64_t c)
+static tensor take_vector(params *p, dtype type, const checkpoint_tensor *t, int64_t c)
 {
     if (t->dims != 1 || !is_real(t->type) || t->dim[0] < 1 || (c && t->dim[0] != c)) {
         char expected[64] = "a vector of F32, F16 or BF16";
@@ -119,7 +121,7 @@ static tensor take_vector(params *p, const checkpoint_tensor *t, int64_t c)
         refuse(p, t, expected);
         return (tensor){0};
     }
-    return take_floats(p, t, 1, t->dim[0]);
+    return take_as(p, type, t, 1, t->dim[0]);
 }
 
 static bool is_convolution(const checkpoint_tensor *t)
@@ -172,7 +174,7 @@ static conv load_conv(params *p, int stride, const char *prefix)
 
     const checkpoint_tensor *bias = failed(p) ? NULL : find(p, prefix, ".bias", false);
     if (bias)
-        c.bias = take_vector(p, bias, c.w.out);
+        c.bias = take_vector(p, p->d->storage, bias, c.w.out);
     return c;
 }
 
@@ -206,9 +208,9 @@ norm params_norm(params *p, const char *format, ...)
     const checkpoint_tensor *shift = failed(p) ? NULL : find(p, prefix, ".bias", true);
     if (!scale || !shift)
         return n;
-    n.scale = take_vector(p, scale, 0);
+    n.scale = take_vector(p, F32, scale, 0);
     if (!failed(p))
-        n.shift = take_vector(p, shift, n.scale.dim[3]);
+        n.shift = take_vector(p, F32, shift, n.scale.dim[3]);
     return n;
 }
 
@@ -216,7 +218,7 @@ tensor params_vector(params *p, const char *format, ...)
 {
     FORMAT_NAME(name, format);
     const checkpoint_tensor *t = failed(p) ? NULL : find(p, name, "", true);
-    return t ? take_vector(p, t, 0) : (tensor){0};
+    return t ? take_vector(p, F32, t, 0) : (tensor){0};
 }
 
 tensor params_table(params *p, bool as_f32, const char *format, ...)
@@ -230,7 +232,7 @@ tensor params_table(params *p, bool as_f32, const char *format, ...)
         return (tensor){0};
     }
     if (as_f32)
-        return take_floats(p, t, t->dim[0], t->dim[1]);
+        return take_as(p, F32, t, t->dim[0], t->dim[1]);
     tensor v = take(p, t->type, t->dim[0], t->dim[1]);
     upload(p, v, t, t->data);
     return v;

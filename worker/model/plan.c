@@ -33,17 +33,17 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
     all.text = end(dry, mark, &all);
 
     begin(dry);
-    vae_encode(dry, NEW, m->vae, dev_tensor(dry, F32, 1, height, width, 3));
+    vae_encode(dry, NEW, m->vae, dev_tensor(dry, dry->storage, 1, height, width, 3));
     all.encode = end(dry, mark, &all);
 
     begin(dry);
-    tensor x = dev_tensor(dry, F32, rows, h, w, c->in_channels);
-    tensor context = dev_tensor(dry, F32, rows, 1, tokens, c->context);
+    tensor x = dev_tensor(dry, dry->storage, rows, h, w, c->in_channels);
+    tensor context = dev_tensor(dry, dry->storage, rows, 1, tokens, c->context);
     unet_forward(dry, NEW, m->unet, x, NULL, context, NULL);
     all.step = end(dry, mark, &all);
 
     begin(dry);
-    vae_decode(dry, NEW, m->vae, dev_tensor(dry, F32, 1, h, w, c->latent_channels));
+    vae_decode(dry, NEW, m->vae, dev_tensor(dry, dry->storage, 1, h, w, c->latent_channels));
     all.decode = end(dry, mark, &all);
     return all;
 }

@@ -55,8 +55,8 @@ void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3], t = h * w;
     size_t mark = dev_mark(d);
-    tensor y = dev_tensor(d, F32, n, 1, t, c);
-    tensor a = dev_tensor(d, F32, n, 1, t, c);
+    tensor y = dev_tensor(d, d->storage, n, 1, t, c);
+    tensor a = dev_tensor(d, d->storage, n, 1, t, c);
     tensor pixels = tensor_reshape(a, n, h, w, c), xt = tensor_reshape(x, n, 1, t, c);
 
     layer_group_norm(d, &pixels, x, &b->norm, (group_norm_options){.eps = 1e-6}); /* [n,h,w,c] */

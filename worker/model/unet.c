@@ -122,7 +122,7 @@ void unet_free(unet **u)
 /* t [n] -> [n,1,1,e] with the SiLU that every block would apply to it */
 static tensor embed_time(dev *d, const unet *u, const double *t, int64_t n)
 {
-    tensor y = dev_tensor(d, F32, n, 1, 1, u->time2.w.out);
+    tensor y = dev_tensor(d, d->storage, n, 1, 1, u->time2.w.out);
     size_t mark = dev_mark(d);
     tensor waves = op_timestep_embedding(d, NEW, t, n, u->time1.w.in); /* [n,1,1,c] */
     tensor a = layer_linear(d, NEW, waves, &u->time1, (conv2d_options){.act = ACT_SILU});

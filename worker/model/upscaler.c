@@ -104,8 +104,8 @@ static tensor blocks(dev *d, const upscaler *u, tensor first)
     int64_t n = first.dim[0], h = first.dim[1], w = first.dim[2];
     tensor slot[3], x = first;
     for (int i = 0; i < 3; i++)
-        slot[i] = dev_tensor(d, F32, n, h, w, c->width);
-    tensor growth = dev_tensor(d, F32, n, h, w, (RRDB_CONVS - 1) * (int64_t)c->growth);
+        slot[i] = dev_tensor(d, d->storage, n, h, w, c->width);
+    tensor growth = dev_tensor(d, d->storage, n, h, w, (RRDB_CONVS - 1) * (int64_t)c->growth);
     const conv *layer = u->layer + 1;
     for (int i = 0; i < c->blocks; i++, layer += RRDB_DENSE * RRDB_CONVS) {
         tensor *to = &slot[(i + 1) % 3], *between = &slot[(i + 2) % 3];
@@ -121,7 +121,7 @@ static tensor blocks(dev *d, const upscaler *u, tensor first)
 static tensor doubled(dev *d, tensor x, const conv *layer)
 {
     int64_t n = x.dim[0], h = 2 * x.dim[1], w = 2 * x.dim[2];
-    tensor y = dev_tensor(d, F32, n, h, w, layer->w.out);
+    tensor y = dev_tensor(d, d->storage, n, h, w, layer->w.out);
     size_t mark = dev_mark(d);
     tensor big = op_resize_nearest(d, NEW, x, h, w);
     layer_conv(d, &y, big, layer, (conv2d_options){.act = ACT_LEAKY_RELU});

@@ -221,7 +221,7 @@ tensor vae_encode(dev *d, tensor *out, const vae *v, tensor x)
     assert(h * v->factor == x.dim[1] && w * v->factor == x.dim[2]);
     tensor y = layer_result(d, out, n, h, w, v->quant.w.out);
     size_t mark = dev_mark(d);
-    tensor raw = dev_tensor(d, F32, n, h, w, v->encoder.out.w.out); /* [n,h,w,8] */
+    tensor raw = dev_tensor(d, d->storage, n, h, w, v->encoder.out.w.out); /* [n,h,w,8] */
     half_forward(d, raw, &v->encoder, x);
     layer_conv(d, &y, raw, &v->quant, (conv2d_options){0}); /* [n,h,w,8] */
     dev_release(d, mark);

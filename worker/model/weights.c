@@ -61,7 +61,7 @@ int weights_load(arena *to, dev *d, const checkpoint *file, void *network, weigh
     size_t bytes = count_for(&l, d, e);
     if (e->code != ERR_OK)
         return e->code;
-    if (!arena_init(to, bytes, false))
+    if (!dev_arena(d, to, bytes))
         return err_set(e, ERR_NO_MEMORY, "%s: no address space for %zu bytes of weights",
                        checkpoint_path(file), bytes);
     return walk(&l, to, d, e);
