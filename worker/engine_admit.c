@@ -52,6 +52,8 @@ bool engine_admit(engine *en)
             en->blocked = true;
             break;
         }
+        if (e.code == ERR_BUSY)
+            e.code = ERR_NO_MEMORY; /* what is in use is the job's own: it would wait for ever */
         any = true;
         en->waiting = w->next;
         w->next = NULL;

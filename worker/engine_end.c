@@ -7,8 +7,8 @@ void engine_promise(engine *en)
     en->held.promised = en->held.owed = 0;
     for (const run *r = en->runs; r; r = r->next) {
         en->held.owed += r->owed_bytes + run_owed_picture(r);
-        if (r->costs.peak > en->held.promised)
-            en->held.promised = r->costs.peak;
+        if (r->scratch > en->held.promised)
+            en->held.promised = r->scratch;
     }
 }
 

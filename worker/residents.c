@@ -147,6 +147,21 @@ static int64_t bytes_unused(const residents *all, const resident *own)
     return bytes;
 }
 
+/* Why a demand finds no room. What is missing may be the job's own: the caller knows. */
+static int no_room(const residents *all, const demand *want, err *e)
+{
+    const int64_t own = want->own ? (int64_t)weights_of(want->own) : 0;
+    const int64_t used = bytes_held(all) - bytes_unused(all, want->own) - own + (int64_t)all->owed;
+    const int64_t needed = own + (int64_t)(want->keep + want->scratch);
+    const bool never = needed > all->budget;
+    char beside[64] = "";
+    if (!never)
+        snprintf(beside, sizeof beside, ", of which %lld MiB are in use", (long long)(used >> 20));
+    return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
+                   "%s needs %lld MiB, the memory budget is %lld MiB%s", want->what,
+                   (long long)(needed >> 20), (long long)(all->budget >> 20), beside);
+}
+
 /* Finds room for a demand beside what is in use and what was promised; drops nothing when that
  * would not be enough. Scratch that was touched once stays with the process until it is needed for
  * something else. */
@@ -162,13 +177,7 @@ static int make_room(residents *all, const demand *want, err *e)
             ;
         return 0;
     }
-    const size_t weights = want->own ? weights_of(want->own) : 0;
-    const int64_t needed = (int64_t)(weights + want->keep + want->scratch);
-    const bool never = needed > all->budget;
-    return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
-                   "%s needs %lld MiB, the memory budget is %lld MiB%s", want->what,
-                   (long long)(needed >> 20), (long long)(all->budget >> 20),
-                   never ? "" : " and other jobs use it");
+    return no_room(all, want, e);
 }
 
 /* ---------------------------------------------------------------- models */
@@ -331,11 +340,18 @@ model_costs residents_cost(residents *all, resident *r, call_shape shape)
 
 int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e)
 {
+    return residents_fit_beside(all, r, shape, keep, 0, e);
+}
+
+int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t keep, size_t scratch,
+                         err *e)
+{
+    const size_t call = residents_cost(all, r, shape).peak;
     const int factor = r->model->config.factor;
     char what[160];
     snprintf(what, sizeof what, "%lldx%lld with model %.80s", (long long)shape.w * factor,
              (long long)shape.h * factor, r->model->name);
-    return make_room(all, &(demand){r, keep, residents_cost(all, r, shape).peak, what}, e);
+    return make_room(all, &(demand){r, keep, call > scratch ? call : scratch, what}, e);
 }
 
 /* ---------------------------------------------------------------- conditioning */

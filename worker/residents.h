@@ -66,7 +66,8 @@ int64_t residents_bytes(const residents *all);
 int residents_error(residents *all, const char *what, err *e);
 
 /* The model, loaded when it is not, with one more user. ERR_BUSY: it would fit once
- * models in use are given back; ERR_NO_MEMORY: it never fits the budget. */
+ * what is in use is given back (some of it may be the caller's own); ERR_NO_MEMORY: it never fits
+ * the budget. */
 resident *residents_get(residents *all, const model_file *file, err *e);
 void residents_put(residents *all, resident *r);
 
@@ -87,6 +88,10 @@ model_costs residents_cost(residents *all, resident *r, call_shape shape);
  * nobody uses is dropped to make room); ERR_BUSY when they would without what others use,
  * ERR_NO_MEMORY when never. */
 int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e);
+
+/* The same for a job that at other times needs `scratch` bytes for something else. */
+int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t keep, size_t scratch,
+                         err *e);
 
 /* The conditioning of a prompt, encoded when it is not at hand, with one more user. */
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,

@@ -47,8 +47,11 @@ static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
         r->call = call;
         r->costs = costs;
     }
+    if (costs.peak > r->scratch)
+        r->scratch = costs.peak;
     /* what stays while the first picture is made: encoded input, sequence, contexts */
-    return residents_fit(all, r->resident, call, 2 * run_picture_bytes(r, call) + r->owed_bytes, e);
+    const size_t keep = 2 * run_picture_bytes(r, call) + r->owed_bytes;
+    return residents_fit_beside(all, r->resident, call, keep, r->scratch, e);
 }
 
 /* What needs the model: sizes, and memory for each of them. */
@@ -112,12 +115,12 @@ run *run_new(residents *all, models *names, work *w, err *e)
     int rc = make_scenes(r, e);
     if (!rc)
         count_scenes(r);
+    if (!rc) /* before the model, which takes longer and is checked beside them */
+        rc = run_find_networks(all, r, models_folder(names), e);
     if (!rc && w->task.samples)
         rc = find_model(all, r, names, e);
     if (!rc && w->task.samples)
         rc = check_fit(all, r, e);
-    if (!rc)
-        rc = run_find_networks(all, r, models_folder(names), e);
     if (rc)
         run_free(all, &r);
     return r;

@@ -52,7 +52,8 @@ typedef struct run {
     int asked;           /* scenes that were asked for, in their order */
     int opened;          /* scenes before this one have begun all their pictures */
     call_shape call;     /* of one row of the scene that takes most: a batch grows when more fits */
-    model_costs costs;   /* of such a call; its scratch is promised to the run */
+    model_costs costs;   /* of such a call */
+    size_t scratch;      /* of what takes most, call or tile: promised to the run */
     run_network network[RUN_NETWORKS];
     int networks;
     run_enlarging enlarging;

@@ -31,8 +31,8 @@ static int add_network(residents *all, run *r, const char *folder, const char *n
         return e->code;
     r->network[r->networks++] = (run_network){name, found};
     const model_cost cost = residents_enlarge_cost(all, found, TILE_SIDE, TILE_SIDE);
-    if (cost.scratch > r->costs.peak)
-        r->costs.peak = cost.scratch;
+    if (cost.scratch > r->scratch)
+        r->scratch = cost.scratch;
     return 0;
 }
 
