@@ -304,6 +304,22 @@ static void limits_hold(void **state)
     torch_file_done(&deep);
 }
 
+/* A dictionary made of pairs copies them: one list of pairs must not become many dictionaries. */
+static void copies_are_bounded(void **state)
+{
+    (void)state;
+    torch_file f = {0};
+    torch_file_add(&f, P("\200\2](ccollections\nOrderedDict\nq\0NN\206q\1]("));
+    for (int i = 0; i < 100000; i++)
+        torch_file_add(&f, P("h\1"));
+    torch_file_add(&f, P("e\205q\2"));
+    for (int i = 0; i < 30; i++)
+        torch_file_add(&f, P("h\0h\2R"));
+    torch_file_add(&f, P("e."));
+    refused(zipped(f.bytes, f.size), "thirty dictionaries of one list", "more than 1048576 pairs");
+    torch_file_done(&f);
+}
+
 /* ---- archives ---- */
 
 #define GOOD_PICKLE torch_file_pickle, torch_file_pickle_size
@@ -415,6 +431,7 @@ int main(void)
         cmocka_unit_test(hostile_pickles_are_refused_by_name),
         cmocka_unit_test(bare_pickles_are_refused_by_name),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(copies_are_bounded),
         cmocka_unit_test(odd_archives_are_refused),
         cmocka_unit_test(broken_archives_are_refused),
         cmocka_unit_test(truncation_is_refused_at_every_byte),

@@ -2,8 +2,9 @@
  * what has no function in the table does not exist for it. Python's own documentation of the format
  * is its module pickletools.
  *
- * Each opcode makes at most one value, and nothing is copied or walked, so work and memory are
- * bounded by the length of the pickle and the few limits below. */
+ * Each opcode makes at most one value, and nothing is walked or copied but the pairs that a
+ * dictionary is made of, which are counted: so work and memory are bounded by the length of the
+ * pickle and the few limits below. */
 #include "worker/model/pickle.h"
 
 #include <stdarg.h>
@@ -20,7 +21,8 @@ enum {
     STACK_MOST = 1 << 20,
     MARKS_MOST = 1 << 10, /* how deep values may be begun inside each other */
     MEMO_MOST = 1 << 20,
-    NAME_MOST = 200, /* of a module or global */
+    PAIRS_MOST = 1 << 20, /* copied into dictionaries */
+    NAME_MOST = 200,      /* of a module or global */
 };
 
 typedef struct {
@@ -32,7 +34,7 @@ typedef struct {
     problems *p;
     pickle *k;
     pickle_value **stack, **memo;
-    size_t depth, stack_room, memo_room, memo_used;
+    size_t depth, stack_room, memo_room, memo_used, pairs;
     size_t mark[MARKS_MOST], marks;
     bool done;
 } machine;
@@ -395,6 +397,9 @@ static bool push_dict(machine *m, const pickle_value *arguments)
     pickle_value *dict = make(m, PICKLE_DICT);
     const pickle_value *pairs = arguments->count ? arguments->item[0] : NULL;
     bool good = arguments->count <= 1 && (!pairs || pairs->kind == PICKLE_LIST);
+    m->pairs += good && pairs ? pairs->count : 0;
+    if (m->pairs > PAIRS_MOST)
+        return REFUSE(m, "dictionaries of more than %d pairs", PAIRS_MOST);
     for (size_t i = 0; dict && good && pairs && i < pairs->count; i++) {
         const pickle_value *pair = pairs->item[i];
         good = (pair->kind == PICKLE_TUPLE || pair->kind == PICKLE_LIST) && pair->count == 2;
