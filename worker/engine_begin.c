@@ -39,7 +39,7 @@ static bool may_begin(engine *en, run *r)
 
 static int encode(engine *en, run *r, int scene, err *e)
 {
-    engine_busy(en, r, NULL, r->costs.encode.flops, ENGINE_STEP_MS);
+    engine_busy(en, r, NULL, run_encode_flops(r, scene), ENGINE_STEP_MS);
     int rc = run_encode(&en->held, r, scene, e);
     engine_idle(en);
     return rc;

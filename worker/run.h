@@ -101,9 +101,10 @@ int run_beginnable(const run *r);
 
 /* --- run_encode.c ---------------------------------------------------------------------------- */
 
-/* Puts the scene's input onto the device: costs.encode of work, twice that for an inpainting model;
- * nothing is to be done without a picture. */
+/* Puts the scene's input onto the device, where there is something to put: its picture, and for an
+ * inpainting model what that sees besides. */
 bool run_must_encode(const run *r, int scene);
+double run_encode_flops(const run *r, int scene);
 int run_encode(residents *all, run *r, int scene, err *e);
 
 /* Starts the next picture of an encoded scene; it has waited since batch `turn`. */

@@ -23,6 +23,12 @@ bool run_must_encode(const run *r, int scene)
     return !run_untouched(r, scene) && !s->encoded && (s->input.init.px || has_extra(r));
 }
 
+/* One picture through the encoder each. */
+double run_encode_flops(const run *r, int scene)
+{
+    return ((r->scene[scene].input.init.px != NULL) + has_extra(r)) * r->costs.encode.flops;
+}
+
 /* The init picture through the encoder: the mean of the posterior, in the sampler's scale. */
 static int encode_init(residents *all, run *r, run_scene *s, err *e)
 {
