@@ -1,6 +1,7 @@
 /* Outcomes on the wire: see reply.h. */
 #include "worker/reply.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,24 +20,10 @@ static void free_bytes(void *bytes, void *unused)
     free(bytes);
 }
 
-static size_t total_bytes(const work *w)
-{
-    size_t total = 0;
-    for (int i = 0; i < w->task.results; i++)
-        total += w->task.result[i].size;
-    return total;
-}
-
 /* Moves the pictures over. */
 static void take_pictures(reply *r, work *w)
 {
-    const size_t most = WIRE_MESSAGE_MAX - WIRE_HEADER_MAX;
-    if (total_bytes(w) > most) {
-        err_set(&r->error, ERR_TOO_LARGE,
-                "the pictures take %zu bytes, a result may have %zu: ask for fewer, or for JPEG",
-                total_bytes(w), most);
-        return;
-    }
+    assert(atomic_load(&w->result_bytes) <= REPLY_BYTES_MAX);
     r->media = media[w->job.format];
     for (int i = 0; i < w->task.results; i++) {
         task_picture *from = &w->task.result[i];

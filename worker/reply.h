@@ -5,6 +5,8 @@
 
 #include "worker/work.h"
 
+enum { REPLY_BYTES_MAX = WIRE_MESSAGE_MAX - WIRE_HEADER_MAX }; /* of all encoded files */
+
 typedef struct {
     zmq_msg_t frame; /* the encoded file */
     char *info;      /* its parameters text */
@@ -27,7 +29,8 @@ typedef struct reply {
     int64_t sent_ms; /* 0: not sent on this connection */
 } reply;
 
-/* Takes what is needed out of a complete work. NULL without memory. */
+/* Takes what is needed out of a complete work, whose files are within REPLY_BYTES_MAX. NULL without
+ * memory. */
 reply *reply_new(work *w, const char *device_class);
 void reply_free(reply **r);
 

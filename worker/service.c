@@ -13,6 +13,7 @@
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "worker/crew.h"
+#include "worker/reply.h"
 
 enum { CREW_DEFAULT = 2 };
 
@@ -184,6 +185,18 @@ static int model_hash(service *s, work *w, char hash[65], err *e)
     return 0;
 }
 
+/* A result that cannot be sent ends with the picture that is too much, not with the last one. */
+static int count_bytes(work *w, size_t more, err *e)
+{
+    const size_t bytes = atomic_fetch_add(&w->result_bytes, more) + more;
+    return bytes <= REPLY_BYTES_MAX
+               ? 0
+               : err_set(e, ERR_TOO_LARGE,
+                         "the pictures made so far take %zu bytes, a result may have %d: ask for "
+                         "fewer, or for JPEG",
+                         bytes, REPLY_BYTES_MAX);
+}
+
 static void compose(void *arg)
 {
     part *p = arg;
@@ -192,8 +205,9 @@ static void compose(void *arg)
     err e = {0};
     int rc = still_wanted(w, &e);
     rc = rc ? rc : model_hash(p->service, w, hash, &e);
+    rc = rc ? rc : task_compose(&w->task, &w->job, &p->output, w->model, hash, &e);
     if (!rc)
-        task_compose(&w->task, &w->job, &p->output, w->model, hash, &e);
+        count_bytes(w, w->task.result[p->output.index].size, &e);
     part_end(p, &e);
 }
 

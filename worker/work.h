@@ -26,7 +26,8 @@ typedef struct work {
     int device; /* index of the engine it was given to */
     atomic_bool cancelled;
     task task;
-    atomic_int open_parts; /* the engine and everything the crew does: at 0 it is complete */
+    atomic_size_t result_bytes; /* of the files made so far */
+    atomic_int open_parts;      /* the engine and everything the crew does: at 0 it is complete */
     model_file file; /* of the model that makes them, and its name; set by the engine before */
     char model[256]; /* the first picture */
     struct service_event

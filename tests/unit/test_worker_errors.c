@@ -268,6 +268,33 @@ static void jobs_that_do_not_fit_the_model(void **state)
     assert_fails_alone(*state, w, ERR_INVALID, "clip skip is 12");
 }
 
+/* Pictures of noise hardly shrink. The job ends with the one that is too much, not with the last:
+ * nothing is sampled here, so all of them are there to be written. */
+static void result_too_large(void **state)
+{
+    enum { SIDE = 1024, PICTURES = 60 };
+    work *w = jobs_simple("tiny3", "");
+    image noise;
+    uint32_t random = 1;
+    int written = 0;
+    assert_int_equal(image_new(&noise, SIDE, SIDE, 3, NULL), 0);
+    for (size_t i = 0; i < (size_t)SIDE * SIDE * 3; i++)
+        noise.px[i] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+    w->job.task = TASK_IMG2IMG;
+    w->job.width = w->job.height = SIDE;
+    w->job.fix_steps = true;
+    w->job.denoising_strength = 0;
+    w->job.n_iter = PICTURES;
+    jobs_add_picture(w, INPUT_PICTURE, &noise);
+    image_done(&noise);
+    jobs_run(*state, &w, 1);
+    assert_failed(w, ERR_TOO_LARGE, "a result may have 67043328: ask for fewer, or for JPEG");
+    for (int i = 0; i < PICTURES; i++)
+        written += w->task.result[i].bytes != NULL;
+    assert_in_range(written, 20, 30);
+    work_free(&w);
+}
+
 /* ---------------------------------------------------------------- memory budgets */
 
 static uint64_t memory_now(service *s)
@@ -463,6 +490,7 @@ int main(void)
         cmocka_unit_test(long_prompts),
         cmocka_unit_test(hostile_pictures),
         cmocka_unit_test(jobs_that_do_not_fit_the_model),
+        cmocka_unit_test(result_too_large),
         cmocka_unit_test(budget_too_small),
         cmocka_unit_test(models_take_turns),
         cmocka_unit_test(cancel_at_every_event),
