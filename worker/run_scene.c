@@ -154,14 +154,14 @@ int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
     tensor bytes = op_pixels_out(d, NEW, pixels);
     dev_download(d, out->picture.px, bytes);
     dev_release(d, mark);
+    if (tensor_given(s->mask) && r->work->job.inpaint.soft.on)
+        rc = measure_change(d, s, out, e);
     if (d->status != DEV_OK)
         rc = residents_error(all, "decoding the picture", e);
-    else if (!finite)
+    else if (!rc && !finite)
         rc = err_set(e, ERR_DEVICE,
                      "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
                      r->resident->model->name);
-    if (!rc && tensor_given(s->mask) && r->work->job.inpaint.soft.on)
-        rc = measure_change(d, s, out, e);
     if (rc) {
         scene_result_done(out);
         return rc;

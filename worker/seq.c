@@ -228,7 +228,7 @@ bool seq_ended(const seq *s)
 int seq_distance(dev *d, const seq *s, float *distance, err *e)
 {
     const int64_t c = s->x.dim[3], pixels = s->x.dim[1] * s->x.dim[2];
-    float *known = malloc(tensor_bytes(s->known));
+    float *known = calloc(1, tensor_bytes(s->known));
     assert(tensor_given(s->known));
     if (!known)
         return err_set(e, ERR_NO_MEMORY, "no memory for a latent");

@@ -67,7 +67,8 @@ const conditioning *seq_text(const seq *s, int row);
 void seq_step(dev *d, seq **list, int count);
 
 /* How far a masked sequence has gone from the known latent: distance[h*w] is the length of x -
- * known over the channels. Soft inpainting makes its final mask from it. ERR_NO_MEMORY. */
+ * known over the channels. Soft inpainting makes its final mask from it. ERR_NO_MEMORY; of no
+ * meaning when the device fails. */
 int seq_distance(dev *d, const seq *s, float *distance, err *e);
 
 bool seq_rows_ready(const seq *s); /* all rows of the current evaluation */
