@@ -92,8 +92,3 @@ int inpaint_extra(residents *all, const resident *r, const inpaint_view *v, tens
     free(host);
     return rc;
 }
-
-size_t inpaint_bytes(int64_t h, int64_t w)
-{
-    return (size_t)(h * w) * (MASK_CHANNELS + LATENT_CHANNELS) * sizeof(float);
-}

@@ -19,7 +19,4 @@ typedef struct {
  * picture's encoding (model_costs.encode). ERR_NO_MEMORY, ERR_DEVICE, ERR_CANCELLED. */
 int inpaint_extra(residents *all, const resident *r, const inpaint_view *v, tensor *extra, err *e);
 
-/* Bytes of that tensor. */
-size_t inpaint_bytes(int64_t h, int64_t w);
-
 #endif

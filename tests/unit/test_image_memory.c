@@ -184,7 +184,7 @@ static int run_sources(const void *input, err *e)
 static int run_mask(const void *input, err *e)
 {
     const pictures *p = input;
-    image mask = {0}, fitted = {0}, overlay = {0}, latent = {0}, channel = {0};
+    image mask = {0}, fitted = {0}, overlay = {0}, latent = {0};
     int rc = mask_from_picture(&mask, &p->mask, true, e);
     if (!rc)
         rc = mask_blur(&mask, 4, 3, e);
@@ -194,10 +194,8 @@ static int run_mask(const void *input, err *e)
         rc = mask_overlay(&overlay, &fitted, e);
     if (!rc)
         rc = mask_latent(&latent, &fitted, 5, 5, true, e);
-    if (!rc)
-        rc = mask_conditioning(&channel, &fitted, 5, 5, true, e);
-    image *all[] = {&mask, &fitted, &overlay, &latent, &channel};
-    for (size_t i = 0; i < 5; i++)
+    image *all[] = {&mask, &fitted, &overlay, &latent};
+    for (size_t i = 0; i < 4; i++)
         image_done(all[i]);
     return rc;
 }

@@ -268,23 +268,6 @@ static void test_latent_goldens(void **state)
     json_decref(all);
 }
 
-static void test_conditioning(void **state)
-{
-    (void)state;
-    image mask = constant(16, 8, 0), got;
-    mask.px[0] = 128;  /* the corner of the first cell */
-    mask.px[17] = 255; /* inside a cell: not looked at */
-    mask.px[8] = 127;  /* the corner of the second one: rounds to black */
-    assert_int_equal(mask_conditioning(&got, &mask, 2, 1, true, NULL), 0);
-    assert_memory_equal(got.px, ((uint8_t[]){255, 0}), 2);
-    image_done(&got);
-    assert_int_equal(mask_conditioning(&got, &mask, 2, 1, false, NULL), 0);
-    assert_memory_equal(got.px, ((uint8_t[]){128, 127}), 2);
-    image_done(&got);
-    assert_int_equal(mask_conditioning(&got, &mask, 16, 8, false, NULL), 0);
-    expect_equal(&got, &mask);
-}
-
 static image_box corners(const json_t *array)
 {
     int x = number(array, 0), y = number(array, 1);
@@ -362,7 +345,6 @@ int main(void)
         cmocka_unit_test(test_invert_and_overlay),
         cmocka_unit_test(test_fit),
         cmocka_unit_test(test_latent_goldens),
-        cmocka_unit_test(test_conditioning),
         cmocka_unit_test(test_region_goldens),
         cmocka_unit_test(test_region_always_fits),
         cmocka_unit_test(test_bounds),

@@ -108,21 +108,6 @@ int mask_latent(image *out, const image *mask, int w, int h, bool rounded, err *
     return rc;
 }
 
-int mask_conditioning(image *out, const image *mask, int w, int h, bool rounded, err *e)
-{
-    int rc = image_new(out, w, h, 1, e);
-    if (rc)
-        return rc;
-    for (int y = 0; y < h; y++) {
-        const uint8_t *row = mask->px + (size_t)((int64_t)y * mask->h / h) * (size_t)mask->w;
-        for (int x = 0; x < w; x++)
-            out->px[(size_t)y * (size_t)w + (size_t)x] = row[(int64_t)x * mask->w / w];
-    }
-    if (rounded)
-        round_to_full(out);
-    return 0;
-}
-
 /* White where the pictures differ, as strong as the paint is opaque; cut to bytes, in float. */
 static void differing(image *mask, const image *sketch, const image *original, double transparency)
 {

@@ -44,10 +44,6 @@ int mask_overlay(image *out, const image *mask, err *e);
 /* The mask at latent size, w x h: Pillow's bicubic; rounded (>= 128: 255, else 0) or continuous. */
 int mask_latent(image *out, const image *mask, int w, int h, bool rounded, err *e);
 
-/* The mask channel of an inpainting model, w x h (the mask's own size: what hides the picture):
- * rounded as for mask_latent, then the nearest sample, which is the upper left one of each cell. */
-int mask_conditioning(image *out, const image *mask, int w, int h, bool rounded, err *e);
-
 /* The smallest box round all pixels that are not black; false: all are. */
 bool mask_bounds(image_box *out, const image *mask);
 

@@ -83,9 +83,8 @@ static int plan(task *t, const job *j, err *e)
     if (!o)
         return err_set(e, ERR_NO_MEMORY, "no memory for %d rounds", rounds);
     o->rounds = rounds;
-    const bool masked = job_find_input(j, INPUT_MASK) || job_find_input(j, INPUT_SKETCH);
-    int rc = masked ? masked_read(&o->start.picture, &o->start.mask, t, j, e)
-                    : task_read_flat(&o->start.picture, j, e);
+    int rc = job_find_input(j, INPUT_MASK) ? masked_read(&o->start.picture, &o->start.mask, t, j, e)
+                                           : task_read_flat(&o->start.picture, j, e);
     if (!rc)
         rc = start_plan(&o->start, j, e);
     return rc ? rc : list_rounds(t, j, e);
