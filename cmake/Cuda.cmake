@@ -1,7 +1,7 @@
 # The host side of the CUDA backend. What it decides as data (shapes, choices, tables, caches) needs no CUDA and is part
 # of every build; what talks to cuDNN and cuBLASLt is built where their headers are, and linked by its tests and the
 # module only, so that no program of the product needs them to start.
-set(cuda_free shape choice tuning plan_store)
+set(cuda_free shape choice tuning plan_store picked)
 list(TRANSFORM cuda_free PREPEND kernels/cuda/)
 list(TRANSFORM cuda_free APPEND .c)
 overpaint_library(choices ${cuda_free})
@@ -20,3 +20,26 @@ list(REMOVE_ITEM vendor_calls ${cuda_free})
 overpaint_library(cuda_host ${vendor_calls} USES choices)
 target_include_directories(cuda_host_lib SYSTEM PRIVATE ${CUDNN_HEADERS} ${CUBLASLT_HEADERS})
 target_link_libraries(cuda_host_lib PUBLIC ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
+
+# The module: the host objects and the kernels, loaded by the programs when a GPU is asked for. nvrtc, which cuDNN loads,
+# looks for its parts by bare names: hence the old kind of rpath, and load_compiler() in module.c.
+# overpaint_module(NAME library...): lib/overpaint/overpaint-NAME.so of the host objects and these.
+function(overpaint_module name)
+    file(WRITE ${CMAKE_BINARY_DIR}/nothing.c "typedef int nothing_else;\n")
+    add_library(overpaint-${name} MODULE ${CMAKE_BINARY_DIR}/nothing.c)
+    set_target_properties(overpaint-${name} PROPERTIES PREFIX "" LINK_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/exports.map
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/overpaint)
+    target_link_libraries(overpaint-${name} PRIVATE
+        -Wl,--whole-archive cuda_host_lib -Wl,--no-whole-archive ${ARGN} choices_lib kernels_lib -Wl,-z,defs
+        -Wl,--version-script=${CMAKE_SOURCE_DIR}/kernels/cuda/exports.map)
+endfunction()
+
+if(TARGET cuda_kernels AND NOT OVERPAINT_SANITIZE AND NOT OVERPAINT_FUZZ)
+    find_library(CUDART_LIBRARY cudart_static REQUIRED HINTS ${OVERPAINT_CUDA_HOME}/lib64 ${OVERPAINT_CUDA_HOME}/lib)
+    get_filename_component(cuda_libraries ${CUBLASLT_LIBRARY} DIRECTORY)
+    overpaint_module(cuda ${cuda_objects} ${CUDART_LIBRARY} dl rt stdc++
+        -Wl,--disable-new-dtags,-rpath,${cuda_libraries})
+    add_dependencies(overpaint-cuda cuda_kernels)
+    set_target_properties(overpaint-cuda PROPERTIES SKIP_BUILD_RPATH ON)
+    install(TARGETS overpaint-cuda LIBRARY DESTINATION lib/overpaint)
+endif()

@@ -28,6 +28,8 @@ typedef struct {
                             (4 times the weight memory); 0: none. Decides bits: whoever sets
                             it by a memory budget names the budget beside class_name */
     size_t scratch_bytes; /* capacity of the scratch stack; 0: physical memory */
+    const char *cache;    /* a folder for what is worth keeping (plans); NULL: nothing is. Must live
+                             as long as the device */
     bool dry;
 } dev_options;
 

@@ -13,7 +13,8 @@ enum { THREADS_MOST = 1024, PATH_BYTES = 4096 };
 
 static const backend *const own[] = {&backend_ref, &backend_cpu};
 
-/* "cuemu" is the CUDA backend on an emulated GPU; tests build its module, nothing ships it. */
+/* "cuemu" is the module "cuda" linked to stand-ins for the vendor's libraries; only tests have it.
+ */
 static const char *const modules[] = {"cuda", "cuemu"};
 
 static const backend *find_own(const char *name)
@@ -131,7 +132,7 @@ static size_t physical_memory(void)
 static void fill_in(dev *d, const dev_options *options, const backend *b)
 {
     d->options = *options;
-    d->options.backend = b->name;
+    d->options.backend = dev_backend(options->backend);
     if (d->options.threads == 0)
         d->options.threads = usable_processors();
     if (d->options.scratch_bytes == 0)
@@ -139,7 +140,7 @@ static void fill_in(dev *d, const dev_options *options, const backend *b)
     d->backend = b;
     d->kernels = b->kernels;
     d->storage = b->storage;
-    snprintf(d->name, sizeof d->name, "%s:%d", b->name, options->ordinal);
+    snprintf(d->name, sizeof d->name, "%s:%d", d->options.backend, options->ordinal);
 }
 
 dev *dev_new(const dev_options *options, char *why)

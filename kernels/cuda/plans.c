@@ -1,6 +1,4 @@
-/* plans: see plans.h. What was picked is kept in a table of the same kind as the tuning table, so
- * that there is one format and one reader; on disk it lies among the plans, under a key of its own.
- */
+/* plans: see plans.h. */
 #include "kernels/cuda/plans.h"
 
 #include <stdio.h>
@@ -15,28 +13,11 @@ typedef struct {
 
 struct plans {
     plans_sources from;
-    tuning picked;
+    picked picked;
     made_plan *made;
     int count, room;
     plans_counts counts;
 };
-
-static const choice nothing = {.kind = CHOICE_SWITCH};
-static const plan_key picked_key = {.shape = "choices", .choice = &nothing};
-
-static void load_picked(plans *p)
-{
-    size_t bytes;
-    char why[TUNING_WHY_BYTES];
-    const plan_store *store = p->from.store;
-    char *text = store ? plan_store_get(store, &picked_key, &bytes) : NULL;
-    if (text && tuning_read(&p->picked, text, bytes, why) &&
-        !tuning_device_equal(&p->picked.device, &store->device))
-        tuning_done(&p->picked);
-    free(text);
-    if (store)
-        p->picked.device = store->device;
-}
 
 plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES])
 {
@@ -47,7 +28,7 @@ plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES])
         return NULL;
     }
     p->from = *from;
-    load_picked(p);
+    picked_open(&p->picked, from->store, "choices");
     return p;
 }
 
@@ -58,17 +39,14 @@ void plans_free(plans **p)
     for (int i = 0; i < (*p)->count; i++)
         plan_free(&(*p)->made[i].plan);
     free((*p)->made);
-    tuning_done(&(*p)->picked);
+    picked_done(&(*p)->picked);
     free(*p);
     *p = NULL;
 }
 
 bool plans_keep(plans *p)
 {
-    char *text = p->from.store ? tuning_write(&p->picked) : NULL;
-    bool kept = text && plan_store_put(p->from.store, &picked_key, text, strlen(text));
-    free(text);
-    return kept;
+    return picked_keep(&p->picked);
 }
 
 plans_counts plans_count(const plans *p)
@@ -105,7 +83,7 @@ static bool choose(plans *p, const plan_shape *s, const char *name, choice *c, c
     const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
     plan_pick pick;
     if (!known || (known->kind == CHOICE_SWITCH && known->on)) /* "on" leaves the kernel to us */
-        known = tuning_find(&p->picked, name);
+        known = picked_find(&p->picked, name);
     if (known) {
         *c = *known;
         if (choice_is_safe(c, s))
@@ -118,7 +96,7 @@ static bool choose(plans *p, const plan_shape *s, const char *name, choice *c, c
     if (!plan_choose(p->from.planner, s, &pick, why))
         return false;
     *c = pick.choice;
-    if (tuning_set(&p->picked, name, c))
+    if (picked_add(&p->picked, name, c))
         return true;
     snprintf(why, PLAN_WHY_BYTES, "%s: no memory for its choice", name);
     return false;

@@ -1,13 +1,12 @@
 /* plans: every plan that a model needs on one device, each made once. A shape's choice comes from
  * the tuning table; without an entry it is the first safe one, which is remembered on disk, so that
  * a second start asks no heuristic. A plan comes from disk or is built and put there. For one
- * thread.
- */
+ * thread. */
 #ifndef KERNELS_CUDA_PLANS_H
 #define KERNELS_CUDA_PLANS_H
 
+#include "kernels/cuda/picked.h"
 #include "kernels/cuda/plan.h"
-#include "kernels/cuda/plan_store.h"
 
 typedef struct plans plans;
 

@@ -112,8 +112,8 @@ typedef struct {
     void *out;
     const void *made, *residual;
     const float *slope;
-    int64_t items;                 /* vectors */
-    uint32_t row, out_row, out_at; /* of a pixel of made, of out */
+    int64_t items;                           /* vectors */
+    uint32_t row, made_row, out_row, out_at; /* of a pixel: of the result, made, out */
     activation act;
 } finish_plan;
 
@@ -126,7 +126,7 @@ static __global__ void BOUNDS(FLAT_THREADS) finish_kernel(const finish_plan p)
     if (i >= p.items)
         return;
     const int64_t at = (pixel * p.out_row + p.out_at + c) * V;
-    read(v, (const E *)p.made + i * V);
+    read(v, (const E *)p.made + (pixel * p.made_row + c) * V);
     if (p.slope)
         read(slope, p.slope + c * V);
     if (p.residual)
@@ -146,8 +146,9 @@ static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
                            .made = made->data,
                            .residual = a->residual.data,
                            .slope = (const float *)a->slope.data,
-                           .items = tensor_count(*made) / V,
-                           .row = (uint32_t)(made->dim[3] / V),
+                           .items = tensor_count(*made) / made->dim[3] * a->w->out / V,
+                           .row = (uint32_t)(a->w->out / V),
+                           .made_row = (uint32_t)(made->dim[3] / V),
                            .out_row = (uint32_t)(a->out.dim[3] / V),
                            .out_at = (uint32_t)(a->out_at / V),
                            .act = a->act};
@@ -157,6 +158,6 @@ static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
 int launch_conv_finish(cuda_stream stream, const conv2d_args *a, tensor made)
 {
     const bool wide = is_tensor_wide(made) && is_tensor_wide(a->out) && a->out_at % 8 == 0 &&
-                      is_wide(a->residual.data) && is_wide(a->slope.data);
+                      a->w->out % 8 == 0 && is_wide(a->residual.data) && is_wide(a->slope.data);
     return BY_TYPE(made.type, wide, finish, stream, a, &made);
 }

@@ -41,14 +41,14 @@ static cudaDataType_t storage(dtype type)
     return type == F16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
-/* rows x columns, one after the other in `batch` steps of `stride` values. */
+/* rows x columns, a column `next` values behind the one before; `batch` of them, `stride` apart. */
 static bool make_layout(cublasLtMatrixLayout_t *l, dtype type, int64_t rows, int64_t columns,
-                        int64_t batch, int64_t stride, char *why)
+                        int64_t next, int64_t batch, int64_t stride, char *why)
 {
     int32_t count = (int32_t)batch;
     return check(why, "a layout",
                  cublasLtMatrixLayoutCreate(l, storage(type), (uint64_t)rows, (uint64_t)columns,
-                                            rows)) &&
+                                            next)) &&
            check(why, "a batch's size",
                  cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
                                                   sizeof count)) &&
@@ -89,9 +89,9 @@ product *product_new(const product_shape *s, int64_t rows, char why[PRODUCT_WHY_
         return NULL;
     }
     p->shape = *s;
-    if (make_how(p, why) && make_layout(&p->w, type, s->in, s->out, rows, 0, why) &&
-        make_layout(&p->x, type, s->in, s->tokens, rows, s->tokens * s->in, why) &&
-        make_layout(&p->y, type, s->out, s->tokens, rows, s->tokens * s->out, why))
+    if (make_how(p, why) && make_layout(&p->w, type, s->in, s->out, s->w_row, rows, 0, why) &&
+        make_layout(&p->x, type, s->in, s->tokens, s->in, rows, s->tokens * s->in, why) &&
+        make_layout(&p->y, type, s->out, s->tokens, s->out, rows, s->tokens * s->out, why))
         return p;
     product_free(&p);
     return NULL;

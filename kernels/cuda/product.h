@@ -24,7 +24,8 @@ bool product_is_good(struct cublasLtContext *handle, const product_shape *s, con
 bool product_choose(struct cublasLtContext *handle, const product_shape *s, choice *c,
                     char why[PRODUCT_WHY_BYTES]);
 
-/* Device memory, 16-byte aligned: x [rows][tokens][in], w [out][in], bias [out], residual and y
+/* Device memory, 16-byte aligned: x [rows][tokens][in], w [out] rows of `in` values
+ * (w_row apart), bias [out], residual and y
  * [rows][tokens][out]; residual may be y. Bias and residual as the shape says, else NULL. */
 typedef struct {
     const void *x, *w, *bias, *residual;

@@ -50,6 +50,8 @@ void product_shape_name(const product_shape *s, char name[SHAPE_NAME_BYTES])
     int n = snprintf(name, SHAPE_NAME_BYTES, "product %s %" PRId64 " %" PRId64 ">%" PRId64 "%s%s",
                      type_name(s->type), s->tokens, s->in, s->out, s->residual ? " +residual" : "",
                      s->bias ? " +bias" : "");
+    if (s->w_row != s->in)
+        n += snprintf(name + n, SHAPE_NAME_BYTES - (size_t)n, " of %" PRId64, s->w_row);
     assert(n > 0 && n < SHAPE_NAME_BYTES);
 }
 
@@ -61,7 +63,7 @@ int64_t conv_shape_side(const conv_shape *c, shape_kind kind, int64_t side)
     return (side + padding - c->k) / c->stride + 1;
 }
 
-static int64_t whole_vectors(int64_t channels)
+int64_t whole_vectors(int64_t channels)
 {
     return (channels + CHANNELS_A_VECTOR - 1) / CHANNELS_A_VECTOR * CHANNELS_A_VECTOR;
 }
@@ -72,6 +74,7 @@ static conv_call product_call(const conv2d_args *a, dtype type, int64_t in)
                        .product = {.type = type,
                                    .tokens = a->x.dim[1] * a->x.dim[2],
                                    .in = whole_vectors(in),
+                                   .w_row = whole_vectors(a->w->in),
                                    .out = whole_vectors(a->w->out)}};
 }
 
@@ -89,20 +92,30 @@ static conv_call plan_call(const conv2d_args *a, dtype type)
                        .reads_both = a->x2_channels > 0};
 }
 
+/* Two inputs that are whole vectors each: what a product can take one after the other. */
+static bool are_apart(const conv2d_args *a)
+{
+    return a->x2_channels > 0 && a->x.dim[3] % CHANNELS_A_VECTOR == 0 &&
+           a->x2_channels % CHANNELS_A_VECTOR == 0 && a->x2.dim[3] == a->x2_channels;
+}
+
 int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bool *unfinished)
 {
-    *unfinished = a->act != ACT_NONE || tensor_given(a->slope);
-    bool residual = tensor_given(a->residual) && !*unfinished, bias = tensor_given(a->bias);
+    bool residual = tensor_given(a->residual), bias = tensor_given(a->bias);
+    *unfinished = a->act != ACT_NONE || tensor_given(a->slope) ||
+                  (residual && a->w->out % CHANNELS_A_VECTOR != 0);
+    residual = residual && !*unfinished;
     if (a->w->k != 1) {
         call[0] = plan_call(a, type);
         call[0].plan.conv.residual = residual;
         call[0].plan.conv.bias = bias || residual;
         return 1;
     }
-    call[0] = product_call(a, type, a->x.dim[3]);
+    call[0] = product_call(a, type, are_apart(a) ? a->x.dim[3] : a->w->in);
+    call[0].reads_both = a->x2_channels > 0 && !are_apart(a);
     call[0].product.residual = residual;
     call[0].product.bias = bias;
-    if (a->x2_channels == 0)
+    if (!are_apart(a))
         return 1;
     call[1] = product_call(a, type, a->x2_channels);
     call[1].product.residual = call[1].reads_x2 = call[1].onto = true;
@@ -151,15 +164,14 @@ plan_shape product_as_conv(const product_shape *p)
 bool attention_shape_of(const attention_args *a, dtype type, plan_shape *s)
 {
     int64_t c = a->q.dim[3], tq = a->q.dim[2], tk = a->k.dim[2];
-    bool own = tq == tk && !a->keys;
     *s = (plan_shape){.kind = SHAPE_ATTENTION,
                       .type = type,
                       .attention = {.heads = a->heads,
                                     .d = c / a->heads,
                                     .tq = tq,
                                     .tk = tk,
-                                    .q_row = own ? 3 * c : c,
-                                    .kv_row = own ? 3 * c : 2 * c,
-                                    .counted = !own}};
+                                    .q_row = c,
+                                    .kv_row = c,
+                                    .counted = a->keys || tq != tk}};
     return !a->causal;
 }

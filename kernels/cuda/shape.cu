@@ -1,5 +1,5 @@
 /* What moves elements without computing with them, or hardly: resize_nearest, pixel_shuffle,
- * pixel_unshuffle, gather. A thread makes one element of the result, or 16 bytes of it. */
+ * pixel_unshuffle, join, gather. A thread makes one element of the result, or 16 bytes of it. */
 #include "kernels/cuda/element.h"
 
 typedef struct {
@@ -126,6 +126,55 @@ int launch_pixel_unshuffle(cuda_stream stream, const pixel_unshuffle_args *a)
     p.factor = (uint32_t)a->factor;
     p.type = a->x.type;
     return LAUNCH(unshuffle_kernel, grid_flat(stream, p.items), p);
+}
+
+typedef struct {
+    void *out;
+    const void *x, *x2;
+    int64_t items;
+    uint32_t row, x_row, x2_row, x2_used; /* of a pixel, in units that are moved */
+} join_plan;
+
+template <class T> static __global__ void BOUNDS(FLAT_THREADS) join_kernel(const join_plan p)
+{
+    const uint32_t i = item_of_thread();
+    if (i >= p.items)
+        return;
+    const int64_t pixel = i / p.row;
+    const uint32_t c = i % p.row;
+    T v = {};
+    if (c < p.x_row)
+        v = load((const T *)p.x + pixel * p.x_row + c);
+    else if (c < p.x_row + p.x2_used)
+        v = load((const T *)p.x2 + pixel * p.x2_row + c - p.x_row);
+    store((T *)p.out + i, v);
+}
+
+template <class T>
+static int join(cuda_stream stream, const tensor *out, const tensor *x, const tensor *x2,
+                int64_t x2_channels)
+{
+    const int64_t each = (int64_t)(sizeof(T) / dtype_bytes(out->type));
+    const join_plan p = {.out = out->data,
+                         .x = x->data,
+                         .x2 = x2->data,
+                         .items = tensor_count(*out) / each,
+                         .row = (uint32_t)(out->dim[3] / each),
+                         .x_row = (uint32_t)(x->dim[3] / each),
+                         .x2_row = (uint32_t)(x2->dim[3] / each),
+                         .x2_used = (uint32_t)(x2_channels / each)};
+    return LAUNCH((join_kernel<T>), grid_flat(stream, p.items), p);
+}
+
+int launch_join(cuda_stream stream, tensor out, tensor x, tensor x2, int64_t x2_channels)
+{
+    const size_t bytes = dtype_bytes(out.type);
+    const bool wide = is_tensor_wide(out) && is_tensor_wide(x) &&
+                      (x2_channels == 0 || (is_tensor_wide(x2) && x2_channels % 8 == 0));
+    return wide         ? join<uint4>(stream, &out, &x, &x2, x2_channels)
+           : bytes == 2 ? join<uint16_t>(stream, &out, &x, &x2, x2_channels)
+           : bytes == 4 ? join<uint32_t>(stream, &out, &x, &x2, x2_channels)
+                        : LAUNCH_REFUSED;
 }
 
 static __global__ void BOUNDS(FLAT_THREADS) gather_kernel(const gather_args p)

@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     int64_t heads, d, tq, tk;
-    int64_t q_row, kv_row; /* values from one token to the next: 3c where q, k and v are packed */
+    int64_t q_row, kv_row; /* values from one token to the next */
     bool counted;          /* every row has its own number of keys */
 } attention_shape;
 
@@ -50,6 +50,7 @@ typedef struct {
 typedef struct {
     dtype type;
     int64_t tokens, in, out;
+    int64_t w_row; /* values from one row of w to the next; w may begin within a row */
     bool residual, bias;
 } product_shape;
 
@@ -72,11 +73,14 @@ typedef struct {
     bool onto;       /* its residual is what the call before it has written */
 } conv_call;
 
+/* Channels as the libraries see them: rounded up to whole 16-byte vectors. */
+int64_t whole_vectors(int64_t channels);
+
 /* op_conv2d as library calls, in order; the number of them. A 1x1 over two inputs is two products,
  * the second added onto the first: that moves less memory than a copy of both side by side (and a
  * library handed a slice of wider pixels makes such a copy itself). A 3x3 over two inputs, which
- * only upscalers have, reads a copy. What the libraries leave to do (activation, slope, and then
- * the residual too) is *unfinished. */
+ * only upscalers have, reads a copy, as do inputs that are no whole vectors. What the libraries
+ * leave to do (activation, slope, and then the residual too) is *unfinished. */
 int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bool *unfinished);
 
 /* The transposed convolution that does nearest x2 and then this 3x3 convolution at once. Its bias
@@ -90,9 +94,7 @@ void upsample_taps(const float from[3][3], float to[4][4]);
 /* The same product as a 1x1 convolution of one row of pixels. */
 plan_shape product_as_conv(const product_shape *p);
 
-/* op_attention's shape as the models lay it out: q, k and v of one token side by side where it
- * reads its own tokens; of another text k and v side by side, with a count of keys a row. False
- * when cuDNN is not asked: causal attention is our own kernel's. */
+/* op_attention's shape. False when cuDNN is not asked: causal attention is our own kernel's. */
 bool attention_shape_of(const attention_args *a, dtype type, plan_shape *s);
 
 #endif

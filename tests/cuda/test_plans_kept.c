@@ -55,10 +55,10 @@ static plans *open_plans(const place *p, const tuning *table)
     return opened;
 }
 
-static void assert_counts(const plans *p, int picked, int built)
+static void assert_counts(const plans *p, int chosen, int built)
 {
     plans_counts c = plans_count(p);
-    assert_int_equal(c.picked, picked);
+    assert_int_equal(c.picked, chosen);
     assert_int_equal(c.built, built);
     assert_int_equal(c.loaded, 0); /* a described device cannot load */
 }

@@ -10,10 +10,10 @@
 #include "kernels/half.h"
 #include "tests/cuda/fake_cublaslt.h"
 
-enum { ROWS = 2, TOKENS = 3, IN = 16, OUT = 8 };
+enum { ROWS = 2, TOKENS = 3, IN = 16, W_ROW = IN + 8, OUT = 8 };
 
 typedef struct {
-    uint16_t x[ROWS][TOKENS][IN], w[OUT][IN], bias[OUT], residual[ROWS][TOKENS][OUT],
+    uint16_t x[ROWS][TOKENS][IN], w[OUT][W_ROW], bias[OUT], residual[ROWS][TOKENS][OUT],
         y[ROWS][TOKENS][OUT];
 } operands;
 
@@ -45,8 +45,13 @@ static float expected(const operands *o, const product_shape *s, int n, int t, i
 static void assert_computed(bool bias, bool residual)
 {
     const fake_algo plain = {.slices = 1};
-    const product_shape s = {
-        .type = BF16, .tokens = TOKENS, .in = IN, .out = OUT, .residual = residual, .bias = bias};
+    const product_shape s = {.type = BF16,
+                             .tokens = TOKENS,
+                             .in = IN,
+                             .w_row = W_ROW,
+                             .out = OUT,
+                             .residual = residual,
+                             .bias = bias};
     operands o;
     choice c;
     char why[PRODUCT_WHY_BYTES];
@@ -80,7 +85,8 @@ static void products_are_what_they_say(void **state)
     assert_computed(true, true);
 }
 
-static const product_shape shape = {.type = F16, .tokens = 4096, .in = 320, .out = 320};
+static const product_shape shape = {
+    .type = F16, .tokens = 4096, .in = 320, .w_row = 320, .out = 320};
 
 static uint64_t chosen(const fake_algo *algo, int n)
 {

@@ -75,6 +75,20 @@ static void the_ends_are_padded(void **state)
     assert_named(&call[0].plan, "conv f16 16x24 8>16 k3 s1");
 }
 
+/* What has no whole vectors is finished by us, its residual too. */
+static void a_residual_of_few_channels_is_left(void **state)
+{
+    (void)state;
+    conv_call call[SHAPE_CALLS];
+    bool unfinished;
+    weight w = {.in = 64, .out = 4, .k = 3};
+    conv2d_args a = conv_args(&w, 64);
+    a.residual.dim[0] = 1;
+    assert_int_equal(conv_calls(&a, F16, call, &unfinished), 1);
+    assert_true(unfinished);
+    assert_named(&call[0].plan, "conv f16 16x24 64>8 k3 s1");
+}
+
 static void a_1x1_of_two_inputs_is_two_products(void **state)
 {
     (void)state;
@@ -88,9 +102,17 @@ static void a_1x1_of_two_inputs_is_two_products(void **state)
     assert_int_equal(conv_calls(&a, F16, call, &unfinished), 2);
     assert_true(call[0].is_product && !call[0].reads_x2 && !call[0].onto);
     assert_true(call[1].is_product && call[1].reads_x2 && call[1].onto);
-    assert_product(&call[0].product, "product f16 384 64>32 +bias");
-    assert_product(&call[1].product, "product f16 384 32>32 +residual");
+    assert_product(&call[0].product, "product f16 384 64>32 +bias of 96");
+    assert_product(&call[1].product, "product f16 384 32>32 +residual of 96");
 
+    a.x2_channels = 24; /* of wider pixels: side by side first */
+    w.in = 88;
+    assert_int_equal(conv_calls(&a, F16, call, &unfinished), 1);
+    assert_true(call[0].reads_both);
+    assert_product(&call[0].product, "product f16 384 88>32 +bias");
+
+    a.x2_channels = 32;
+    w.in = 96;
     w.k = 3;
     assert_int_equal(conv_calls(&a, F16, call, &unfinished), 1);
     assert_true(call[0].reads_both);
@@ -125,18 +147,18 @@ static void upsampling_is_a_transposed_convolution(void **state)
         }
 }
 
-static void attention_is_packed(void **state)
+static void attention_is_counted(void **state)
 {
     (void)state;
     plan_shape s;
     int32_t keys[1] = {77};
     attention_args a = {.q = {.dim = {1, 1, 64, 320}}, .k = {.dim = {1, 1, 64, 320}}, .heads = 8};
     assert_true(attention_shape_of(&a, F16, &s));
-    assert_named(&s, "attention f16 8x40 64 over 64 q960 kv960");
+    assert_named(&s, "attention f16 8x40 64 over 64 q320 kv320");
     a.k.dim[2] = 77;
     a.keys = keys;
     assert_true(attention_shape_of(&a, F16, &s));
-    assert_named(&s, "attention f16 8x40 64 over 77 q320 kv640 counted");
+    assert_named(&s, "attention f16 8x40 64 over 77 q320 kv320 counted");
     a.causal = true;
     assert_false(attention_shape_of(&a, F16, &s));
 }
@@ -224,9 +246,10 @@ int main(void)
         cmocka_unit_test(a_3x3_is_one_convolution),
         cmocka_unit_test(a_residual_brings_a_bias),
         cmocka_unit_test(the_ends_are_padded),
+        cmocka_unit_test(a_residual_of_few_channels_is_left),
         cmocka_unit_test(a_1x1_of_two_inputs_is_two_products),
         cmocka_unit_test(upsampling_is_a_transposed_convolution),
-        cmocka_unit_test(attention_is_packed),
+        cmocka_unit_test(attention_is_counted),
         cmocka_unit_test(models_are_walked),
         cmocka_unit_test(choices_that_depend_on_rows_are_refused),
         cmocka_unit_test(workspaces_are_explained),

@@ -1,0 +1,105 @@
+/* One GPU as the parts of the module see it. For kernels/cuda only.
+ *
+ * Everything happens on one stream, in the order of the ops. What an op takes from the host
+ * (hand) and gives back to it (ask) goes through here, because that is what differs between the
+ * three ways in which a walk of ops is done (record.c):
+ *   ACT     launches at once
+ *   LISTEN  launches nothing: notes what would be launched, and what the host hands over
+ *   CAPTURE launches into a graph, which later plays with other things handed over */
+#ifndef KERNELS_CUDA_DEVICE_H
+#define KERNELS_CUDA_DEVICE_H
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/plans.h"
+#include "kernels/cuda/products.h"
+
+enum {
+    WORKSPACE_BYTES = 64 << 20,
+    ZERO_BYTES = 64 << 10,
+    STAGE_BYTES = 8 << 20,
+    HAND_BYTES = 1 << 20,
+    ASK_BYTES = 4096,
+    ATTENTION_ROWS_MOST = 64
+};
+
+typedef enum { ACT, LISTEN, CAPTURE } walk_mode;
+
+/* The same bytes on the host (pinned) and on the device. */
+typedef struct {
+    char *host, *there;
+    size_t used, room;
+} mirror;
+
+/* A half of the staging memory, and when the device has read it. */
+typedef struct {
+    char *host;
+    cudaEvent_t read;
+} stage_half;
+
+typedef struct recorder recorder; /* record.c */
+
+typedef struct {
+    struct cudaDeviceProp properties;
+    size_t cluster_shared; /* see launch_group_norm */
+    cudaStream_t stream;
+    cudnnHandle_t cudnn;
+    cublasLtHandle_t cublaslt;
+    planner *planner;
+    plan_store store;
+    bool stored; /* there is a store */
+    tuning table;
+    plans *plans;
+    products *products;
+    void *workspace; /* WORKSPACE_BYTES; one stream, so one is enough */
+    void *zeros;     /* ZERO_BYTES: the bias of a convolution that has none */
+    stage_half stage[2];
+    int turn;         /* the half that is next */
+    mirror hand, ask; /* of ACT */
+    walk_mode mode;
+    recorder *recorder;
+} gpu;
+
+/* The device's gpu, chosen for this thread; NULL after an error. */
+gpu *gpu_of(dev *d);
+
+/* Whether a call went well; otherwise the device fails, with what was being done. */
+bool gpu_good(dev *d, cudaError_t status, const char *what);
+/* The same of a launcher of launch.h. */
+void gpu_launched(dev *d, int status, const char *kernel);
+
+/* ---- memory.c ---- */
+
+extern const backend_memory gpu_memory;
+
+bool mirror_open(mirror *m, size_t room);
+void mirror_close(mirror *m);
+
+/* STAGE_BYTES to fill on the host; NULL after an error. Then to the device, in order. */
+char *stage_take(dev *d);
+void stage_send(dev *d, void *to, size_t bytes);
+
+/* ---- record.c ---- */
+
+/* Where the device finds what the host hands over. */
+const void *hand(dev *d, const void *host, size_t bytes);
+/* Room on the device for what the host wants to know; asked says when the op that fills it has
+ * been launched. */
+void *ask(dev *d, void *host, size_t bytes);
+void asked(dev *d);
+
+/* Says that a kernel is about to be launched: false when it is only listened to. What decides the
+ * launch, besides what was handed over, are `words` numbers and addresses. */
+bool launches(dev *d, const char *kernel, const uint64_t *word, int words);
+
+bool recorder_open(gpu *g);
+void recorder_close(gpu *g);
+/* Forgets every record: memory that they know is going away. */
+void recorder_forget(gpu *g);
+void recorder_run(dev *d, dev_walk *walk, void *arg);
+
+#endif

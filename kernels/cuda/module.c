@@ -1,0 +1,273 @@
+/* The CUDA backend as a module: its row, and a GPU from opening to closing. See README.md for what
+ * is where. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/device.h"
+
+enum { FOLDER_BYTES = 1100, CLUSTERS_SINCE = 9 };
+
+/* ---- what every part of the module asks ---- */
+
+gpu *gpu_of(dev *d)
+{
+    if (d->status != DEV_OK || !gpu_good(d, cudaSetDevice(d->options.ordinal), "choosing the GPU"))
+        return NULL;
+    return d->impl;
+}
+
+bool gpu_good(dev *d, cudaError_t status, const char *what)
+{
+    if (status == cudaSuccess)
+        return true;
+    dev_fail(d, status == cudaErrorMemoryAllocation ? DEV_NO_MEMORY : DEV_BROKEN, "%s: %s: %s",
+             d->name, what, cudaGetErrorString(status));
+    return false;
+}
+
+void gpu_launched(dev *d, int status, const char *kernel)
+{
+    if (status != 0)
+        dev_fail(d, DEV_BROKEN, "%s: kernel %s: %s", d->name, kernel,
+                 cudaGetErrorString((cudaError_t)status));
+}
+
+static bool blame(char *why, const dev *d, const char *what, const char *words)
+{
+    snprintf(why, WHY_BYTES, "%s: %s: %.180s", d->name, what, words);
+    return false;
+}
+
+static bool opened(char *why, const dev *d, cudaError_t status, const char *what)
+{
+    return status == cudaSuccess || blame(why, d, what, cudaGetErrorString(status));
+}
+
+/* ---- the parts of a GPU ---- */
+
+static int count_devices(char *why)
+{
+    int n = 0;
+    cudaError_t status = cudaGetDeviceCount(&n);
+    if (status == cudaSuccess)
+        return n;
+    snprintf(why, WHY_BYTES, "no CUDA device can be used: %s", cudaGetErrorString(status));
+    return -1;
+}
+
+static bool choose_device(dev *d, gpu *g, char *why)
+{
+    int n = count_devices(why);
+    if (n < 0)
+        return false;
+    if (d->options.ordinal >= n) {
+        snprintf(why, WHY_BYTES, "%s: there are %d CUDA devices, expected a number below that",
+                 d->name, n);
+        return false;
+    }
+    if (!opened(why, d, cudaSetDevice(d->options.ordinal), "choosing the GPU") ||
+        !opened(why, d, cudaGetDeviceProperties(&g->properties, d->options.ordinal), "asking it"))
+        return false;
+    if (g->properties.major < 8) {
+        snprintf(why, WHY_BYTES,
+                 "%s: %.60s has compute capability %d.%d, expected at least 8.0 (Ampere)", d->name,
+                 g->properties.name, g->properties.major, g->properties.minor);
+        return false;
+    }
+    g->cluster_shared =
+        g->properties.major >= CLUSTERS_SINCE ? g->properties.sharedMemPerBlockOptin : 0;
+    return true;
+}
+
+/* cuDNN compiles attention with nvrtc, which looks for its own library by a bare name: that must be
+ * loaded before (and from where nvrtc itself is). When it is not there, cuDNN will say so. */
+static void load_compiler(void)
+{
+    char path[FOLDER_BYTES + 64], folder[FOLDER_BYTES] = "";
+    snprintf(path, sizeof path, "libnvrtc.so.%d", CUDART_VERSION / 1000);
+    void *nvrtc = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!nvrtc || dlinfo(nvrtc, RTLD_DI_ORIGIN, folder) != 0)
+        return;
+    snprintf(path, sizeof path, "%s/libnvrtc-builtins.so.%d.%d", folder, CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10);
+    dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+}
+
+static bool open_libraries(dev *d, gpu *g, char *why)
+{
+    load_compiler();
+    cudnnStatus_t dnn = cudnnCreate(&g->cudnn);
+    if (dnn == CUDNN_STATUS_SUCCESS)
+        dnn = cudnnSetStream(g->cudnn, g->stream);
+    if (dnn != CUDNN_STATUS_SUCCESS)
+        return blame(why, d, "cuDNN", cudnnGetErrorString(dnn));
+    cublasStatus_t blas = cublasLtCreate(&g->cublaslt);
+    if (blas != CUBLAS_STATUS_SUCCESS)
+        return blame(why, d, "cuBLASLt", cublasLtGetStatusString(blas));
+    g->planner = planner_open(g->cudnn, why);
+    return g->planner != NULL;
+}
+
+static bool open_memory(dev *d, gpu *g, char *why)
+{
+    bool good = opened(why, d, cudaMalloc(&g->workspace, WORKSPACE_BYTES), "workspace") &&
+                opened(why, d, cudaMalloc(&g->zeros, ZERO_BYTES), "workspace") &&
+                opened(why, d, cudaMemsetAsync(g->zeros, 0, ZERO_BYTES, g->stream), "workspace");
+    for (int i = 0; i < 2 && good; i++)
+        good = opened(why, d,
+                      cudaHostAlloc((void **)&g->stage[i].host, STAGE_BYTES, cudaHostAllocDefault),
+                      "pinned memory") &&
+               opened(why, d, cudaEventCreateWithFlags(&g->stage[i].read, cudaEventDisableTiming),
+                      "an event");
+    if (good && (!mirror_open(&g->hand, HAND_BYTES) || !mirror_open(&g->ask, ASK_BYTES) ||
+                 !recorder_open(g)))
+        good = blame(why, d, "memory for arguments", "out of memory");
+    return good;
+}
+
+/* ---- choices: the tuning table and the plans ---- */
+
+static tuning_device device_of(const gpu *g)
+{
+    tuning_device t = {.sms = g->properties.multiProcessorCount,
+                       .cudnn = (int64_t)cudnnGetVersion(),
+                       .cublaslt = (int64_t)cublasLtGetVersion()};
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    t.driver = driver;
+    snprintf(t.gpu, sizeof t.gpu, "%.*s", TUNING_GPU_BYTES - 1, g->properties.name);
+    return t;
+}
+
+static const choice table_choice = {.kind = CHOICE_SWITCH};
+static const plan_key table_key = {.shape = "tuning", .choice = &table_choice};
+
+static void read_table(gpu *g)
+{
+    char why[TUNING_WHY_BYTES];
+    size_t bytes;
+    char *text = g->stored ? plan_store_get(&g->store, &table_key, &bytes) : NULL;
+    if (text && tuning_read(&g->table, text, bytes, why) &&
+        !tuning_device_equal(&g->table.device, &g->store.device))
+        tuning_done(&g->table);
+    free(text);
+    g->table.device = g->store.device;
+}
+
+/* Without a folder, or with one that cannot be used, everything is chosen anew at each start. */
+static bool open_choices(dev *d, gpu *g, char *why)
+{
+    char folder[FOLDER_BYTES], unusable[TUNING_WHY_BYTES];
+    const char *cache = d->options.cache;
+    g->store.device = device_of(g);
+    if (cache && snprintf(folder, sizeof folder, "%s/plans", cache) < (int)sizeof folder)
+        g->stored = plan_store_open(&g->store, folder, &g->store.device, unusable);
+    read_table(g);
+    const plan_store *store = g->stored ? &g->store : NULL;
+    g->plans =
+        plans_new(&(plans_sources){.planner = g->planner, .table = &g->table, .store = store}, why);
+    if (g->plans)
+        g->products = products_new(
+            &(products_sources){.handle = g->cublaslt, .table = &g->table, .store = store}, why);
+    return g->products != NULL;
+}
+
+static void name_class(dev *d, gpu *g)
+{
+    const tuning_device t = device_of(g);
+    g->table.device = t;
+    snprintf(d->class_name, sizeof d->class_name,
+             "%s %.63s, %lld SMs, driver %lld, cuDNN %lld, cuBLASLt %lld, tuning %016llx",
+             d->options.backend, t.gpu, (long long)t.sms, (long long)t.driver, (long long)t.cudnn,
+             (long long)t.cublaslt, (unsigned long long)tuning_hash(&g->table));
+}
+
+/* ---- life ---- */
+
+static void close_gpu(dev *d)
+{
+    gpu *g = d->impl;
+    cudaSetDevice(d->options.ordinal);
+    if (g->stream)
+        cudaStreamSynchronize(g->stream);
+    recorder_close(g);
+    if (g->plans)
+        plans_keep(g->plans);
+    if (g->products)
+        products_keep(g->products);
+    plans_free(&g->plans);
+    products_free(&g->products);
+    planner_free(&g->planner);
+    tuning_done(&g->table);
+    if (g->cublaslt)
+        cublasLtDestroy(g->cublaslt);
+    if (g->cudnn)
+        cudnnDestroy(g->cudnn);
+    mirror_close(&g->hand);
+    mirror_close(&g->ask);
+    for (int i = 0; i < 2; i++) {
+        if (g->stage[i].read)
+            cudaEventDestroy(g->stage[i].read);
+        cudaFreeHost(g->stage[i].host);
+    }
+    cudaFree(g->zeros);
+    cudaFree(g->workspace);
+    if (g->stream)
+        cudaStreamDestroy(g->stream);
+    free(g);
+    d->impl = NULL;
+}
+
+/* A dry device needs to know the GPU, and nothing of it. */
+static bool open_gpu(dev *d, char *why)
+{
+    gpu *g = calloc(1, sizeof *g);
+    why[0] = 0;
+    if (!g)
+        return blame(why, d, "opening", "out of memory");
+    d->impl = g;
+    bool good = choose_device(d, g, why);
+    if (good && !d->options.dry)
+        good = opened(why, d, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
+                      "a stream") &&
+               open_libraries(d, g, why) && open_memory(d, g, why) && open_choices(d, g, why);
+    if (good)
+        name_class(d, g);
+    else
+        close_gpu(d);
+    return good;
+}
+
+static int bucket_of(const dev *d, int rows)
+{
+    (void)d;
+    for (int i = 0; i < BUCKETS; i++)
+        if (rows <= bucket_rows[i])
+            return (int)bucket_rows[i];
+    return rows;
+}
+
+#define ENTRY(name, cpu) .name = cuda_##name,
+static const kernel_table kernels = {KERNELS(ENTRY)};
+#undef ENTRY
+
+static const backend row = {.name = "cuda",
+                            .version = OVERPAINT_VERSION,
+                            .dev_bytes = sizeof(dev),
+                            .table_bytes = sizeof(kernel_table),
+                            .storage = F16,
+                            .kernels = &kernels,
+                            .memory = &gpu_memory,
+                            .open = open_gpu,
+                            .close = close_gpu,
+                            .run = recorder_run,
+                            .rows = bucket_of,
+                            .count = count_devices};
+
+const backend *overpaint_backend(void);
+const backend *overpaint_backend(void)
+{
+    return &row;
+}
