@@ -23,7 +23,8 @@ typedef struct backend {
     const char *name;
     const char *version; /* OVERPAINT_VERSION, and what dev.h was to it: */
     size_t dev_bytes, table_bytes;
-    dtype storage; /* of feature maps, bias vectors and texts */
+    dtype storage;  /* of feature maps, bias vectors and texts */
+    bool by_budget; /* see dev.h */
     const kernel_table *kernels;
     const backend_memory *memory; /* NULL: the host's */
     bool (*open)(dev *d, char *why);

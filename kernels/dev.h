@@ -53,9 +53,12 @@ struct dev {
     bool (*stop)(void *arg);
     void *stop_arg;
     void *impl;           /* the backend's own state (thread pool, caches) */
+    size_t memory_bytes;  /* what there is to use */
+    bool own_memory;      /* of a device like this one each has its own */
     char name[32];        /* "cpu:0" */
     char class_name[160]; /* what decides the bits: backend, instruction set, library versions,
                              choices */
+    bool by_budget;       /* the memory budget decides bits too: it sets winograd_most */
 };
 
 /* The backend's name as dev_options wants it ("cpu", "cuda", "ref"), or NULL: there is none. A

@@ -140,6 +140,9 @@ static void fill_in(dev *d, const dev_options *options, const backend *b)
     d->backend = b;
     d->kernels = b->kernels;
     d->storage = b->storage;
+    d->own_memory = b->memory != NULL;
+    d->by_budget = b->by_budget;
+    d->memory_bytes = physical_memory();
     snprintf(d->name, sizeof d->name, "%s:%d", d->options.backend, options->ordinal);
 }
 

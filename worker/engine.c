@@ -141,23 +141,38 @@ static void *engine_main(void *arg)
 
 /* ---------------------------------------------------------------- life */
 
+static int64_t default_budget(const dev *d, int sharing)
+{
+    return (int64_t)(d->memory_bytes / 10 * 8) / (d->own_memory || sharing < 1 ? 1 : sharing);
+}
+
+/* What decides the bits of a picture. */
+static void name_class(char *to, size_t size, const dev *d, int64_t budget)
+{
+    if (d->by_budget)
+        snprintf(to, size, "%.120s, budget %lld MiB", d->class_name, (long long)(budget >> 20));
+    else
+        snprintf(to, size, "%s", d->class_name);
+}
+
 static int open_devices(engine *en, err *e)
 {
     char why[256];
     dev_options real = en->options.device, dry = en->options.device;
     residents *held = &en->held;
-    held->budget = en->options.memory_budget;
-    real.scratch_bytes = (size_t)held->budget;
     dry.dry = true;
-    held->d = dev_new(&real, why);
-    held->dry = held->d ? dev_new(&dry, why) : NULL;
-    if (!held->dry)
+    held->dry = dev_new(&dry, why);
+    held->budget = en->options.memory_budget;
+    if (held->dry && held->budget == 0)
+        held->budget = default_budget(held->dry, en->options.sharing);
+    real.scratch_bytes = (size_t)held->budget;
+    held->d = held->dry ? dev_new(&real, why) : NULL;
+    if (!held->d)
         return err_set(e, ERR_DEVICE, "device %s:%d: %s", real.backend, real.ordinal, why);
     held->d->stop = nobody_wants_it;
     held->d->stop_arg = en;
     snprintf(en->status.name, sizeof en->status.name, "%s", held->d->name);
-    snprintf(en->status.class_name, sizeof en->status.class_name, "%.120s, budget %lld MiB",
-             held->d->class_name, (long long)(held->budget >> 20));
+    name_class(en->status.class_name, sizeof en->status.class_name, held->d, held->budget);
     en->status.budget_bytes = (uint64_t)held->budget;
     return 0;
 }

@@ -32,7 +32,8 @@ typedef struct {
 typedef struct {
     dev_options device;
     models *models;        /* shared by all engines; thread-safe */
-    int64_t memory_budget; /* bytes of anonymous memory for weights, tensors and scratch */
+    int64_t memory_budget; /* bytes for weights, tensors and scratch; 0: 80 % of what there is */
+    int sharing;           /* devices without memory of their own share what there is; 0: one */
     engine_events events;
 } engine_options;
 

@@ -38,10 +38,35 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* "cpu,cpu:1" -> device options; a name without a number is number 0. */
+static int add_device(service_options *o, const dev_options *common, const char *backend,
+                      int ordinal, err *e)
+{
+    if (o->devices == SERVICE_DEVICES_MAX)
+        return err_set(e, ERR_INVALID, "--device names more than %d devices", SERVICE_DEVICES_MAX);
+    o->device[o->devices] = *common;
+    o->device[o->devices].backend = backend;
+    o->device[o->devices++].ordinal = ordinal;
+    return 0;
+}
+
+/* Every GPU. */
+static int add_all(service_options *o, const dev_options *common, err *e)
+{
+    char why[256];
+    int rc = 0, n = dev_count("cuda", why);
+    if (n <= 0)
+        return err_set(e, ERR_DEVICE, "--device all: %s", n < 0 ? why : "there is no CUDA device");
+    for (int i = 0; i < n && !rc; i++)
+        rc = add_device(o, common, "cuda", i, e);
+    return rc;
+}
+
+/* "cpu,cuda:1" -> device options; a name without a number is number 0, "all" is every GPU. */
 static int read_devices(const char *text, const dev_options *common, service_options *o, err *e)
 {
     char word[64];
+    if (strcmp(text, "all") == 0)
+        return add_all(o, common, e);
     for (const char *at = text; at;) {
         const char *end = strchrnul(at, ',');
         int64_t ordinal = 0;
@@ -51,14 +76,11 @@ static int read_devices(const char *text, const dev_options *common, service_opt
             *colon = 0;
         const char *backend = dev_backend(word);
         if (!backend || (colon && !text_whole(colon + 1, &ordinal)) || ordinal < 0 || ordinal > 255)
-            return err_set(e, ERR_INVALID, "--device has \"%.*s\", expected cpu or cpu:N",
+            return err_set(e, ERR_INVALID,
+                           "--device has \"%.*s\", expected cpu, cuda, either with :N, or all",
                            (int)(end - at), at);
-        if (o->devices == SERVICE_DEVICES_MAX)
-            return err_set(e, ERR_INVALID, "--device names more than %d devices",
-                           SERVICE_DEVICES_MAX);
-        o->device[o->devices] = *common;
-        o->device[o->devices].backend = backend;
-        o->device[o->devices++].ordinal = (int)ordinal;
+        if (add_device(o, common, backend, (int)ordinal, e))
+            return e->code;
         at = *end ? end + 1 : NULL;
     }
     return 0;
@@ -88,6 +110,7 @@ static int serve(const settings *s, err *e)
                          .cache = cache_folder(cache, sizeof cache),
                          .memory_budget = s->budget};
     int rc = wire_worker_endpoint(s->endpoint, endpoint, sizeof endpoint, e);
+    common.cache = o.cache;
     if (!rc)
         rc = read_devices(s->devices, &common, &o, e);
     service *inside = rc ? NULL : service_new(&o, e);
@@ -119,11 +142,11 @@ int main(int argc, char **argv)
         {"models", OPTION_TEXT, &s.models, .argument = "DIR",
          .help = "folder of .safetensors files and diffusers folders"},
         {"device", OPTION_TEXT, &s.devices, .fallback = "cpu", .argument = "LIST",
-         .help = "devices, for example cpu or cpu:0,cpu:1: one engine each"},
+         .help = "devices, for example cpu, cuda:0,cuda:1 or all (GPUs): one engine each"},
         {"threads", OPTION_INT, &s.threads, .fallback = "0", .least = 0, .most = 1024,
          .help = "threads of each device; 0: one per processor"},
         {"memory-budget", OPTION_BYTES, &s.budget, .fallback = "0", .least = 0, .most = 1e15,
-         .help = "memory of each device for weights and scratch; 0: 80 % of the machine's"},
+         .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
         {"band-rows", OPTION_INT, &s.band_rows, .fallback = "0", .least = 0, .most = 65536,
          .help = "picture rows a convolution works on at once; 0: by shape. Same pictures"},
         {"jobs", OPTION_INT, &s.jobs, .fallback = "8", .least = 1, .most = 64,

@@ -365,19 +365,14 @@ void service_cancel(service *s, work *w)
 
 /* ---------------------------------------------------------------- life */
 
-/* 80 % of the machine, shared by the devices. */
-static int64_t default_budget(int devices)
-{
-    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 10 * 8 / devices;
-}
-
 static int open_engines(service *s, const service_options *o, err *e)
 {
     for (; s->devices < o->devices; s->devices++) {
         engine_options options = {
             .device = o->device[s->devices],
             .models = s->models,
-            .memory_budget = o->memory_budget ? o->memory_budget : default_budget(o->devices),
+            .memory_budget = o->memory_budget,
+            .sharing = o->devices,
             .events = {s, on_started, on_progress, on_scene, on_picture, on_finished}};
         s->engine[s->devices] = engine_new(&options, e);
         if (!s->engine[s->devices])

@@ -29,7 +29,7 @@ typedef struct {
     dev_options device[SERVICE_DEVICES_MAX];
     const char *models;    /* folder */
     const char *cache;     /* folder for what may be made again (hashes of models); NULL: none */
-    int64_t memory_budget; /* bytes for each device; 0: 80 % of the machine for all of them */
+    int64_t memory_budget; /* bytes for each device; 0: see engine_options */
     int crew;              /* threads; 0: 2 */
 } service_options;
 

@@ -206,7 +206,7 @@ int run_up(call *c, int argc, char **argv)
         {"threads", OPTION_INT, &u.threads, .fallback = "0", .least = 0, .most = 1024,
          .help = "threads of each device; 0: one per processor"},
         {"memory-budget", OPTION_BYTES, &u.budget, .fallback = "0", .least = 0, .most = 1e15,
-         .help = "memory of each device for weights and scratch; 0: 80 % of the machine's"},
+         .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
         {"workers", OPTION_INT, &u.workers, .fallback = "1", .least = 1, .most = WORKERS_MAX,
          .help = "worker processes"},
         {"drain", OPTION_INT, &u.drain, .fallback = "30", .least = 0, .most = 86400,

@@ -47,6 +47,7 @@ const backend backend_cpu = {.name = "cpu",
                              .dev_bytes = sizeof(dev),
                              .table_bytes = sizeof(kernel_table),
                              .storage = F32,
+                             .by_budget = true,
                              .kernels = &kernel_table_cpu,
                              .open = open_cpu,
                              .close = close_cpu};

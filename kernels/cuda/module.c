@@ -76,6 +76,9 @@ static bool choose_device(dev *d, gpu *g, char *why)
                  g->properties.name, g->properties.major, g->properties.minor);
         return false;
     }
+    size_t total;
+    if (!opened(why, d, cudaMemGetInfo(&d->memory_bytes, &total), "asking for its memory"))
+        return false;
     g->cluster_shared =
         g->properties.major >= CLUSTERS_SINCE ? g->properties.sharedMemPerBlockOptin : 0;
     return true;
