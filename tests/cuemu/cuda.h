@@ -27,6 +27,8 @@ static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w)
     return uint4{x, y, z, w};
 }
 
+struct CUstream_st;
+
 namespace cuemu {
 /* Where the running thread is. */
 struct place {
@@ -58,17 +60,22 @@ void copy_commit();
 void copy_wait(int groups);
 
 struct launch_config {
+    const char *name;
     int64_t x, y;
     unsigned threads, cluster;
     size_t shared;
+    CUstream_st *stream;
+    size_t argument_bytes;
 };
 int allow(const void *kernel, size_t bytes);
-/* 0, or the number of the CUDA error; `run` with `argument` is what a thread does. */
+/* 0, or the number of the CUDA error; `run` with `argument` is what a thread does. It runs at once,
+ * or when a stream comes to it (runtime.h). */
 int launch(const void *kernel, const launch_config &c, void (*run)(const void *),
            const void *argument);
 
 template <auto kernel> struct argument_of;
 template <class P, void (*kernel)(P)> struct argument_of<kernel> {
+    static const size_t bytes = sizeof(P);
     static void run(const void *p)
     {
         kernel(*static_cast<const P *>(p));
@@ -111,8 +118,9 @@ template <class T> class shared_array {
 #define ALLOW_SHARED(kernel, bytes) cuemu::allow(reinterpret_cast<const void *>(kernel), bytes)
 #define LAUNCH(kernel, shape, p)                                                                   \
     cuemu::launch(reinterpret_cast<const void *>(kernel),                                          \
-                  cuemu::launch_config{(shape).x, (shape).y, (shape).threads, (shape).cluster,     \
-                                       (shape).shared},                                            \
+                  cuemu::launch_config{#kernel, (shape).x, (shape).y, (shape).threads,             \
+                                       (shape).cluster, (shape).shared, (shape).stream,            \
+                                       cuemu::argument_of<kernel>::bytes},                         \
                   cuemu::argument_of<kernel>::run, &(p))
 
 template <class T> static inline T load(const T *p)

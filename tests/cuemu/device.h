@@ -2,11 +2,11 @@
 #ifndef TESTS_CUEMU_DEVICE_H
 #define TESTS_CUEMU_DEVICE_H
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "tests/cuemu/cuda.h"
+#include "tests/cuemu/runtime.h"
 
 namespace cuemu {
 enum state { RUNNING, IN_WARP, IN_BLOCK, IN_CLUSTER, DONE, STATES };
@@ -64,7 +64,8 @@ struct device {
     bool broken; /* the launch in work */
     uint64_t launches;
     std::string error, shown;
-    std::map<uintptr_t, size_t> memory; /* allocations by address */
+    regions own;          /* of cuemu_malloc */
+    const regions *outer; /* a runtime's device memory while its work runs, instead of `own` */
     std::map<const void *, size_t> allowed;
     void *scheduler; /* its stack while a thread runs */
     stacks stack;

@@ -15,15 +15,37 @@ void report(const char *text)
         device_here.error = text;
 }
 
-/* The allocation that holds all of it. */
+void regions::add(const void *p, size_t bytes)
+{
+    at[(uintptr_t)p] = bytes;
+}
+
+bool regions::remove(const void *p, size_t *bytes)
+{
+    auto known = at.find((uintptr_t)p);
+    if (known == at.end())
+        return false;
+    *bytes = known->second;
+    at.erase(known);
+    return true;
+}
+
+bool regions::hold(const void *p, size_t bytes) const
+{
+    auto region = at.upper_bound((uintptr_t)p);
+    if (region == at.begin())
+        return false;
+    --region;
+    uintptr_t end = region->first + region->second;
+    while (end < (uintptr_t)p + bytes && ++region != at.end() && region->first == end)
+        end += region->second;
+    return (uintptr_t)p + bytes <= end;
+}
+
 static bool is_global(const void *p, size_t bytes)
 {
-    const std::map<uintptr_t, size_t> &memory = device_here.memory;
-    auto after = memory.upper_bound((uintptr_t)p);
-    if (after == memory.begin())
-        return false;
-    --after;
-    return (uintptr_t)p + bytes <= after->first + after->second;
+    const device &d = device_here;
+    return (d.outer ? *d.outer : d.own).hold(p, bytes);
 }
 
 void need_global(const void *p, size_t bytes, size_t align, bool writes)
@@ -161,6 +183,22 @@ static const char *refusal(const void *kernel, const launch_config &c)
     return NULL;
 }
 
+launch_taker *launch_hook;
+
+void use_memory(const regions *live)
+{
+    device_here.outer = live;
+}
+
+namespace {
+/* A launch; its argument comes behind this. */
+struct alignas(16) job {
+    launch_config config;
+    void (*run)(const void *);
+    size_t shared_most; /* arrays and dynamic memory together */
+};
+} // namespace
+
 /* The shared memory of a cluster's blocks; apart from each other, so that ASan sees the ends. */
 static void give_shared(cluster *c)
 {
@@ -208,10 +246,8 @@ static void place_cluster(cluster *c, const launch_config &k, int64_t x, int64_t
 int launch(const void *kernel, const launch_config &k, void (*run)(const void *),
            const void *argument)
 {
-    device *d = &device_here;
     const char *refused = refusal(kernel, k);
-    d->launches++;
-    d->broken = false;
+    device_here.launches++;
     if (refused) {
         char text[200];
         snprintf(text, sizeof text, "launch of %lldx%lld blocks of %u: wrong %s", (long long)k.x,
@@ -219,21 +255,35 @@ int launch(const void *kernel, const launch_config &k, void (*run)(const void *)
         report(text);
         return INVALID_CONFIGURATION;
     }
+    const job one = {k, run, shared_most(kernel)};
+    std::vector<unsigned char> bytes(sizeof one + k.argument_bytes);
+    memcpy(bytes.data(), &one, sizeof one);
+    memcpy(bytes.data() + sizeof one, argument, k.argument_bytes);
+    return launch_hook ? launch_hook({k.name, k.stream, bytes.data(), bytes.size()})
+                       : run_job(bytes.data());
+}
+
+int run_job(const void *bytes)
+{
+    const job &one = *(const job *)bytes;
+    const launch_config &k = one.config;
+    device *d = &device_here;
+    d->broken = false;
     const int64_t size = k.cluster > 1 ? k.cluster : 1, count = k.x / size * k.y;
     cluster c = {};
     c.blocks.resize((size_t)size);
     for (block &b : c.blocks)
         b.threads.resize(k.threads);
     c.dynamic_bytes = k.shared;
-    c.run = run;
-    c.argument = argument;
+    c.run = one.run;
+    c.argument = &one + 1;
     give_shared(&c);
     for (int64_t i = 0; i < count && !d->broken; i++) {
         const int64_t at = d->schedule & CUEMU_BACKWARDS ? count - 1 - i : i;
         place_cluster(&c, k, at % (k.x / size) * size, at / (k.x / size));
         run_cluster(&c);
     }
-    if (!d->broken && c.fixed_used + c.dynamic_bytes > shared_most(kernel)) {
+    if (!d->broken && c.fixed_used + c.dynamic_bytes > one.shared_most) {
         report("more shared memory, arrays and dynamic, than a block can have");
         d->broken = true;
     }
@@ -255,24 +305,23 @@ void *cuemu_malloc(size_t bytes)
     memset(raw, GUARD_BYTE, GUARD);
     memset(raw + GUARD, POISON, bytes);
     memset(raw + GUARD + bytes, GUARD_BYTE, GUARD);
-    device_here.memory[(uintptr_t)raw + GUARD] = bytes;
+    device_here.own.add(raw + GUARD, bytes);
     return raw + GUARD;
 }
 
 void cuemu_free(void *p)
 {
-    auto known = device_here.memory.find((uintptr_t)p);
+    size_t bytes;
     if (!p)
         return;
-    if (known == device_here.memory.end()) {
+    if (!device_here.own.remove(p, &bytes)) {
         report("free of what is no allocation");
         return;
     }
     unsigned char *raw = (unsigned char *)p - GUARD;
     for (size_t i = 0; i < GUARD; i++)
-        if (raw[i] != GUARD_BYTE || raw[GUARD + known->second + i] != GUARD_BYTE)
+        if (raw[i] != GUARD_BYTE || raw[GUARD + bytes + i] != GUARD_BYTE)
             report("written beyond an allocation");
-    device_here.memory.erase(known);
     free(raw);
 }
 
