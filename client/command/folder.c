@@ -218,10 +218,10 @@ static bool exists(const char *path)
     return !lstat(path, &st);
 }
 
-bool folder_has_result(const char *result)
+bool folder_has_result(const char *result, int pictures)
 {
     char first[PATH_ROOM];
-    return exists(result) || (follow_name(result, 0, 2, first, sizeof first) && exists(first));
+    return follow_name(result, 0, (unsigned)pictures, first, sizeof first) && exists(first);
 }
 
 static int by_name(const void *a, const void *b)

@@ -34,8 +34,9 @@ const char *folder_match(const folder *masks, const char *path);
  * unless that is NULL or what it has. ERR_INVALID: longer than `size`. */
 int folder_result(const char *path, const char *output, const char *format, char *to, size_t size,
                   err *e);
-/* Whether it is there already, or the first of several. */
-bool folder_has_result(const char *result);
+/* Whether it is there already; of a job of several pictures the first, a-1.png. (Of one picture
+ * a-1.png says nothing: it may be what another input, a-1.png, became.) */
+bool folder_has_result(const char *result, int pictures);
 /* Two pictures must not have one result: a.jpg and a.png with a format. ERR_INVALID. */
 int folder_check(const folder *f, const char *output, const char *format, err *e);
 

@@ -13,6 +13,7 @@
 
 #include "client/command/folder.h"
 #include "client/command/follow.h"
+#include "client/draft.h"
 #include "client/file.h"
 #include "proto/clock.h"
 #include "proto/job.h"
@@ -33,6 +34,7 @@ typedef struct {
     const char *top;
     const char *mask, *sketch; /* files, or the tops of the folders below */
     folder inputs, masks, sketches;
+    int pictures; /* that each job makes */
     overpaint *o;
     progress_view view;
     slot slot[UNDER_WAY];
@@ -170,7 +172,7 @@ static void start_next(many *m, slot *s)
     }
     folder_result(entry->path, m->r->output, request_value(m->r, "format"), s->output,
                   sizeof s->output, &e);
-    if (!e.code && folder_has_result(s->output)) {
+    if (!e.code && folder_has_result(s->output, m->pictures)) {
         tell_there(m, m->next, s->output);
         skip(m);
         return;
@@ -305,6 +307,8 @@ static int check_settings(many *m, err *e)
                 (sketches && overpaint_job_add_sketch(j, picture, sizeof picture)) ||
                 overpaint_job_check(j)))
         rc = err_set(e, ERR_INVALID, "%s", overpaint_job_error(j));
+    if (!rc)
+        m->pictures = job_pictures(&j->job);
     if (!rc && *overpaint_job_notes(j))
         progress_line(&m->view, "--from %s: %s", m->r->from, overpaint_job_notes(j));
     overpaint_job_free(&j);

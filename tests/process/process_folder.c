@@ -166,6 +166,21 @@ static void jobs_go_together(void **state)
     end(s);
 }
 
+/* a-1.png is a picture of its own, not the first of several that a.png became. */
+static void names_that_look_like_results(void **state)
+{
+    scene *s = begin(state, 1, 9);
+    put(s->in, "a.png", "good");
+    put(s->in, "a-1.png", "good");
+    put(s->out, "a-1.png", "mine");
+    farm_outcome p = RUN(s, "img2img", s->in, "--prompt", "x", "--output", s->out);
+    assert_int_equal(p.exit, EXIT_OK);
+    on_fake_says(p.err, "2 pictures: 1 saved, 1 there already");
+    must_hold(s->out, "a.png", "picture one");
+    must_hold(s->out, "a-1.png", "mine");
+    end(s);
+}
+
 static void troubles_of_single_pictures(void **state)
 {
     scene *s = begin(state, 1, 9);
@@ -338,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         farm_test(jobs_go_together),
+        farm_test(names_that_look_like_results),
         farm_test(troubles_of_single_pictures),
         farm_test(json_lines),
         farm_test(masks),

@@ -232,13 +232,16 @@ static void names_of_results(void **state)
 static void results_that_are_there(void **state)
 {
     (void)state;
-    assert_false(folder_has_result(below("a.png")));
+    assert_false(folder_has_result(below("a.png"), 1));
+    assert_false(folder_has_result(below("a.png"), 2));
     put("a-1.png");
-    assert_true(folder_has_result(below("a.png")));
+    assert_false(folder_has_result(below("a.png"), 1)); /* may be what a-1.png became */
+    assert_true(folder_has_result(below("a.png"), 2));
     put("b.png");
-    assert_true(folder_has_result(below("b.png")));
+    assert_true(folder_has_result(below("b.png"), 1));
+    assert_false(folder_has_result(below("b.png"), 2));
     must_link("nowhere", "c.png");
-    assert_true(folder_has_result(below("c.png")));
+    assert_true(folder_has_result(below("c.png"), 1));
 }
 
 static void a_new_file_replaces_nothing(void **state)
