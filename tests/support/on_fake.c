@@ -20,7 +20,7 @@ int on_fake_seen(fake_broker *f, Overpaint__Header__BodyCase body)
 
 void on_fake_expect_seen(fake_broker *f, Overpaint__Header__BodyCase body, int count)
 {
-    for (int i = 0; i < 2000 && on_fake_seen(f, body) < count; i++)
+    for (int i = 0; i < ON_FAKE_WAIT_MS && on_fake_seen(f, body) < count; i++)
         usleep(1000);
     assert_int_equal(on_fake_seen(f, body), count);
 }
