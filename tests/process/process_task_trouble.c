@@ -29,7 +29,9 @@ static const row rows[] = {
     {{"task", "outpaint", IN("outpaint/poor-mans-right-in.png"), "method", "mk2", "direction",
       "left,right,up,down", "pixels", "32", "width", "128", "height", "128", "steps", "30"},
      40},
-    {{"task", "upscale", IN("inpaint/only-masked-in.png"), "upscaler", "rrdb-x2", "scale", "8"}, 4},
+    {{"task", "upscale", IN("inpaint/only-masked-in.png"), "upscaler", "rrdb-x2", "scale", "8",
+      "upscaler-2", "srvgg-x2", "upscaler-2-visibility", "0.5"},
+     4},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
