@@ -154,26 +154,7 @@ static int set_blur(const setting *s, void *at, const char *value, err *e)
 
 static int set_directions(const setting *s, void *at, const char *value, err *e)
 {
-    static const char *const names[] = {"left", "right", "up", "down"};
-    bool on[4] = {false};
-    for (const char *word = value;; word++) {
-        const size_t length = strcspn(word, ",");
-        size_t i = 0;
-        while (i < 4 && (strlen(names[i]) != length || strncmp(word, names[i], length)))
-            i++;
-        if (i == 4)
-            return refuse(s, value, "words of left,right,up,down", e);
-        on[i] = true;
-        word += length;
-        if (!*word)
-            break;
-    }
-    outpaint_options *o = at;
-    o->left = on[0];
-    o->right = on[1];
-    o->up = on[2];
-    o->down = on[3];
-    return 0;
+    return outpaint_directions(at, value) ? 0 : refuse(s, value, "words of left,right,up,down", e);
 }
 
 int setting_input(job *j, job_picture picture, err *e)

@@ -161,6 +161,43 @@ void job_steps(const job *j, int *steps, int *t_enc)
     }
 }
 
+enum { DIRECTIONS = 4 };
+static const char *const direction_names[DIRECTIONS] = {"left", "right", "up", "down"};
+
+bool outpaint_directions(outpaint_options *o, const char *text)
+{
+    bool on[DIRECTIONS] = {false};
+    for (const char *word = text;; word++) {
+        const size_t length = strcspn(word, ",");
+        int i = 0;
+        while (i < DIRECTIONS &&
+               (strlen(direction_names[i]) != length || strncmp(word, direction_names[i], length)))
+            i++;
+        if (i == DIRECTIONS)
+            return false;
+        on[i] = true;
+        word += length;
+        if (!*word)
+            break;
+    }
+    o->left = on[0];
+    o->right = on[1];
+    o->up = on[2];
+    o->down = on[3];
+    return true;
+}
+
+void outpaint_directions_text(const outpaint_options *o, char text[OUTPAINT_DIRECTIONS_TEXT])
+{
+    const bool on[DIRECTIONS] = {o->left, o->right, o->up, o->down};
+    *text = 0;
+    for (int i = 0; i < DIRECTIONS; i++)
+        if (on[i]) {
+            strcat(text, *text ? "," : "");
+            strcat(text, direction_names[i]);
+        }
+}
+
 static const char *const task_names[TASK_COUNT] = {
     [TASK_NOOP] = "noop",
     [TASK_TXT2IMG] = "txt2img",

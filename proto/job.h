@@ -222,6 +222,12 @@ void job_size(const job *j, int w, int h, int *width, int *height);
  * t_enc = 0, the input comes back untouched. */
 void job_steps(const job *j, int *steps, int *t_enc);
 
+/* Directions as text, "left,right,up,down" or some of them in any order. False, and nothing
+ * changes, for anything else. */
+enum { OUTPAINT_DIRECTIONS_TEXT = 32 };
+bool outpaint_directions(outpaint_options *o, const char *text);
+void outpaint_directions_text(const outpaint_options *o, char text[OUTPAINT_DIRECTIONS_TEXT]);
+
 const char *task_name(task_kind t); /* "img2img"; "unknown" for no task */
 bool task_find(const char *name, task_kind *t);
 

@@ -22,6 +22,7 @@ typedef enum {
     KEY_WORD,   /* an enum by `words` */
     KEY_EITHER, /* a bool by `words` */
     KEY_NAME,   /* of an upscaler, 256 bytes */
+    KEY_DIRECTIONS,
     KEY_TARGET, /* KEY_SIZE, and nothing is cut unless KEY_CROP follows */
     KEY_CROP,   /* its being there is what it says */
 } key_type;
@@ -41,6 +42,7 @@ static const word contents[] = {{"fill", CONTENT_FILL},
                                 {0}};
 static const word curves[] = {
     {"Linear", LOOP_LINEAR}, {"Aggressive", LOOP_AGGRESSIVE}, {"Lazy", LOOP_LAZY}, {0}};
+static const word methods[] = {{"poor-mans", OUTPAINT_POOR_MANS}, {"mk2", OUTPAINT_MK2}, {0}};
 static const word truths[] = {{"False", false}, {"True", true}, {0}};
 
 typedef struct {
@@ -84,9 +86,18 @@ static const key_row rows[] = {
      0},
     {"Soft inpainting difference contrast", KEY_REAL, AT(inpaint.soft.difference_contrast), NULL,
      0},
+    {"Outpaint method", KEY_WORD, AT(outpaint.method), methods, 0},
+    {"Outpaint direction", KEY_DIRECTIONS, AT(outpaint), NULL, 0},
+    {"Outpaint pixels", KEY_INT32, AT(outpaint.pixels), NULL, 0},
+    {"Outpaint mask blur", KEY_INT32, AT(outpaint.mask_blur), NULL, 0},
+    {"Outpaint masked content", KEY_WORD, AT(outpaint.content), contents, 0},
+    {"Outpaint falloff", KEY_REAL, AT(outpaint.falloff), NULL, 0},
+    {"Outpaint color variation", KEY_REAL, AT(outpaint.colour_variation), NULL, 0},
+    {"Loops", KEY_INT32, AT(loopback.loops), NULL, 0},
     {"Final denoising strength", KEY_REAL, AT(loopback.final_strength), NULL, 0},
     {"Denoising curve", KEY_WORD, AT(loopback.curve), curves, 0},
     {"SD upscale overlap", KEY_INT32, AT(upscale.tile_overlap), NULL, 0},
+    {"SD upscale scale", KEY_REAL, AT(upscale.scale), NULL, ONLY(TASK_SD_UPSCALE)},
     {"SD upscale upscaler", KEY_NAME, AT(upscale.upscaler), NULL, ONLY(TASK_SD_UPSCALE)},
     {"Postprocess upscaler", KEY_NAME, AT(upscale.upscaler), NULL, ONLY(TASK_UPSCALE)},
     {"Postprocess upscaler 2", KEY_NAME, AT(upscale.upscaler_2), NULL, ONLY(TASK_UPSCALE)},
@@ -176,6 +187,7 @@ static bool set(job *j, const key_row *row, const char *value)
     case KEY_WORD: return set_word(row->words, at, value);
     case KEY_EITHER: return set_either(row->words, at, value);
     case KEY_NAME: return set_name(at, value);
+    case KEY_DIRECTIONS: return outpaint_directions(at, value);
     case KEY_TARGET: return set_target(&j->upscale, value);
     case KEY_CROP: return set_crop(at);
     }

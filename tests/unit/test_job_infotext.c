@@ -180,65 +180,74 @@ static void a_prompt_alone(void **state)
     assert_memory_equal(&j, &plain, sizeof j);
 }
 
+static const struct {
+    const char *pair, *noted; /* NULL: ignored without a word */
+} nonsense_rows[] = {
+    {"Steps: 0", "Steps: \"0\""},
+    {"Steps: -5", "Steps"},
+    {"Steps: 99999999999999999999", "Steps"},
+    {"Steps: twenty", "Steps: \"twenty\""},
+    {"Steps: ", "Steps: \"\""},
+    {"Steps: 2e1", "Steps"},
+    {"Sampler: UniPC", "Sampler: \"UniPC\""},
+    {"Sampler: ", "Sampler"},
+    {"Schedule type: Polyexponential", "Schedule type"},
+    {"CFG scale: nan", "CFG scale"},
+    {"CFG scale: -1", "CFG scale"},
+    {"CFG scale: 1e400", "CFG scale"},
+    {"Seed: 18446744073709551616", "Seed"},
+    {"Seed: 0x12", "Seed"},
+    {"Size: 512", "Size"},
+    {"Size: 512x", "Size"},
+    {"Size: x512", "Size"},
+    {"Size: 512x512x512", "Size"},
+    {"Size: 8x512", "Size"},
+    {"Size: 512x100000", "Size"},
+    {"Size: 00000000000000000512x512", "Size"},
+    {"Denoising strength: 1.5", "Denoising strength"},
+    {"Clip skip: 13", "Clip skip"},
+    {"RNG: dice", "RNG"},
+    {"Mask blur: 65", "Mask blur"},
+    {"Mask blur: 4.5", "Mask blur"},
+    {"Mask mode: upside down", "Mask mode"},
+    {"Inpaint area: half", "Inpaint area"},
+    {"Masked area padding: 257", "Masked area padding"},
+    {"Masked content: cheese", "Masked content"},
+    {"Soft inpainting enabled: maybe", "Soft inpainting enabled"},
+    {"Soft inpainting transition contrast boost: 0", "Soft inpainting transition"},
+    {"Denoising curve: loop", "Denoising curve"},
+    {"Loops: 33", "Loops"},
+    {"Outpaint direction: \"left,\"", "Outpaint direction"},
+    {"Outpaint direction: \"left,sideways\"", "Outpaint direction"},
+    {"Outpaint direction: lef", "Outpaint direction"},
+    {"Outpaint direction: ", "Outpaint direction"},
+    {"Outpaint method: mk3", "Outpaint method"},
+    {"Outpaint pixels: 7", "Outpaint pixels"},
+    {"Outpaint mask blur: 65", "Outpaint mask blur"},
+    {"Final denoising strength: \"0.5, 0.6\"", "Final denoising strength"},
+    {"SD upscale overlap: 999", "SD upscale overlap"},
+    {"Hires upscaler: Latent", NULL},
+    {"Variation seed: -1", NULL},
+    {"Lora hashes: \"a: 1, b: 2\"", NULL},
+    {"steps: 0", NULL},                         /* keys have one spelling */
+    {"SD upscale upscaler: /etc/passwd", NULL}, /* not of this task */
+};
+
 /* What makes no sense leaves the default and is named; the rest of the text still counts. */
 static void nonsense(void **state)
 {
     (void)state;
-    static const struct {
-        const char *pair, *noted; /* NULL: ignored without a word */
-    } rows[] = {
-        {"Steps: 0", "Steps: \"0\""},
-        {"Steps: -5", "Steps"},
-        {"Steps: 99999999999999999999", "Steps"},
-        {"Steps: twenty", "Steps: \"twenty\""},
-        {"Steps: ", "Steps: \"\""},
-        {"Steps: 2e1", "Steps"},
-        {"Sampler: UniPC", "Sampler: \"UniPC\""},
-        {"Sampler: ", "Sampler"},
-        {"Schedule type: Polyexponential", "Schedule type"},
-        {"CFG scale: nan", "CFG scale"},
-        {"CFG scale: -1", "CFG scale"},
-        {"CFG scale: 1e400", "CFG scale"},
-        {"Seed: 18446744073709551616", "Seed"},
-        {"Seed: 0x12", "Seed"},
-        {"Size: 512", "Size"},
-        {"Size: 512x", "Size"},
-        {"Size: x512", "Size"},
-        {"Size: 512x512x512", "Size"},
-        {"Size: 8x512", "Size"},
-        {"Size: 512x100000", "Size"},
-        {"Size: 00000000000000000512x512", "Size"},
-        {"Denoising strength: 1.5", "Denoising strength"},
-        {"Clip skip: 13", "Clip skip"},
-        {"RNG: dice", "RNG"},
-        {"Mask blur: 65", "Mask blur"},
-        {"Mask blur: 4.5", "Mask blur"},
-        {"Mask mode: upside down", "Mask mode"},
-        {"Inpaint area: half", "Inpaint area"},
-        {"Masked area padding: 257", "Masked area padding"},
-        {"Masked content: cheese", "Masked content"},
-        {"Soft inpainting enabled: maybe", "Soft inpainting enabled"},
-        {"Soft inpainting transition contrast boost: 0", "Soft inpainting transition"},
-        {"Denoising curve: loop", "Denoising curve"},
-        {"Final denoising strength: \"0.5, 0.6\"", "Final denoising strength"},
-        {"SD upscale overlap: 999", "SD upscale overlap"},
-        {"Hires upscaler: Latent", NULL},
-        {"Variation seed: -1", NULL},
-        {"Lora hashes: \"a: 1, b: 2\"", NULL},
-        {"steps: 0", NULL},                         /* keys have one spelling */
-        {"SD upscale upscaler: /etc/passwd", NULL}, /* not of this task */
-    };
     job plain;
     job_init(&plain);
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < COUNT(nonsense_rows); i++) {
         char text[256];
         err notes;
-        snprintf(text, sizeof text, "p\nVersion: x, User: y, %s, ENSD: 1", rows[i].pair);
+        snprintf(text, sizeof text, "p\nVersion: x, User: y, %s, ENSD: 1", nonsense_rows[i].pair);
         job j = read_job(TASK_IMG2IMG, text, &notes);
-        if (!rows[i].noted)
+        if (!nonsense_rows[i].noted)
             nothing_noted(&notes);
-        else if (!strstr(notes.text, rows[i].noted) || !strstr(notes.text, "is not taken"))
-            fail_msg("%s: noted \"%s\"", rows[i].pair, notes.text);
+        else if (!strstr(notes.text, nonsense_rows[i].noted) || !strstr(notes.text, "is not taken"))
+            fail_msg("%s: noted \"%s\"", nonsense_rows[i].pair, notes.text);
         assert_string_equal(j.prompt, "p");
         free(j.prompt);
         free(j.negative_prompt);

@@ -150,6 +150,7 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
     const own *o = t->own;
     (void)scene;
     int rc = o->start.mask.px ? masked_settings(text, &j->inpaint, e) : 0;
+    rc = rc ? rc : infotext_add_number(text, "Loops", j->loopback.loops, e);
     rc = rc ? rc
             : infotext_add_number(text, "Final denoising strength", j->loopback.final_strength, e);
     return rc ? rc : infotext_add(text, "Denoising curve", curves[j->loopback.curve], e);

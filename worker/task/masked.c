@@ -182,7 +182,7 @@ int masked_settings(infotext *text, const inpaint_options *o, err *e)
     int rc = 0;
     if (o->invert)
         rc = infotext_add(text, "Mask mode", "Inpaint not masked", e);
-    if (!rc && (o->blur_x || o->blur_y))
+    if (!rc) /* 0 too, which the web UI leaves out: who reads it would take the default */
         rc = infotext_add_number(text, "Mask blur", o->blur_x, e);
     if (!rc && o->blur_x != o->blur_y)
         rc = infotext_add_number(text, "Mask blur y", o->blur_y, e);

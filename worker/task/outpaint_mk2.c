@@ -195,7 +195,8 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
 {
     const inpaint_options o = options_of(j);
     (void)t, (void)scene;
-    return masked_settings(text, &o, e);
+    int rc = masked_settings(text, &o, e);
+    return rc ? rc : outpaint_settings(text, &j->outpaint, e);
 }
 
 static void done(void *at)

@@ -160,6 +160,7 @@ static int settings(infotext *text, const task *t, const job *j, int scene, err 
     (void)t, (void)scene;
     enlarge_name(j->upscale.upscaler, name);
     int rc = infotext_add_number(text, "SD upscale overlap", j->upscale.tile_overlap, e);
+    rc = rc ? rc : infotext_add_number(text, "SD upscale scale", j->upscale.scale, e);
     return rc ? rc : infotext_add(text, "SD upscale upscaler", name, e);
 }
 
