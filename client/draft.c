@@ -33,6 +33,20 @@ void overpaint_job_free(overpaint_job **d)
     *d = NULL;
 }
 
+/* An upscale has a factor or a size. Where a picture (overpaint_job_from) said one of them, the
+ * first setting of the other takes its place; two that were both set are an error. */
+static void make_way(overpaint_job *d, const char *name)
+{
+    upscale_options *u = &d->job.upscale;
+    const bool factor = !strcmp(name, "scale");
+    if (!d->goal_from || (!factor && strcmp(name, "width") && strcmp(name, "height")))
+        return;
+    d->goal_from = false;
+    u->scale = factor ? u->scale : 0;
+    if (factor)
+        u->width = u->height = 0;
+}
+
 int overpaint_job_set(overpaint_job *d, const char *name, const char *value)
 {
     if (!d)
@@ -40,6 +54,7 @@ int overpaint_job_set(overpaint_job *d, const char *name, const char *value)
     d->error = (err){0};
     if (!name || !value)
         return err_set(&d->error, ERR_INVALID, "overpaint_job_set: a name and a value are needed");
+    make_way(d, name);
     return setting_set(&d->job, name, value, &d->error);
 }
 
@@ -113,6 +128,7 @@ int overpaint_job_from(overpaint_job *d, const char *path)
         rc = infotext_read(&t, text, &why);
     if (!rc)
         rc = job_from_infotext(&d->job, &t, &d->notes, &why);
+    d->goal_from = d->job.task == TASK_UPSCALE;
     infotext_done(&t);
     free(text);
     free(bytes);

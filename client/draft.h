@@ -11,6 +11,7 @@ struct overpaint_job {
     err broken; /* why it can never be submitted */
     err notes;  /* of the last overpaint_job_from */
     bool has_id;
+    bool goal_from; /* an upscale's factor or size is what a picture said, if anything */
 };
 
 #endif

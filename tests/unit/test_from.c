@@ -161,10 +161,51 @@ static void there_and_back(void **state)
     }
 }
 
+/* A factor and a size exclude each other, but what was set takes the place of what a picture said.
+ */
+static void a_goal_of_ones_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said, *words[8];
+        double scale;
+        int width, height; /* 0: refused, where there is no scale */
+    } goals[] = {
+        {"Postprocess upscale by: 3", {"width", "64", "height", "32"}, 0, 64, 32},
+        {"Postprocess upscale to: 640x480", {"scale", "2"}, 2, 0, 0},
+        {"Postprocess upscale to: 640x480", {"width", "64"}, 0, 64, 480},
+        {"Postprocess upscale by: 3", {"width", "64", "height", "32", "scale", "2"}, 0, 0, 0},
+        {"Postprocess upscale by: 3", {"width", "64"}, 0, 0, 0},
+        {"Postprocess upscale by: 3", {"upscaler", "None"}, 3, 0, 0},
+    };
+    for (size_t i = 0; i < COUNT(goals); i++) {
+        overpaint_job *d = fresh("upscale");
+        char path[64], text[128];
+        snprintf(text, sizeof text, "%s, Postprocess upscaler: Nearest, Version: x", goals[i].said);
+        save_with(text, path);
+        must_take(d, path);
+        for (size_t k = 0; goals[i].words[k]; k += 2)
+            must_set(d, goals[i].words[k], goals[i].words[k + 1]);
+        const int rc = overpaint_job_check(d);
+        const upscale_options *u = &d->job.upscale;
+        if (goals[i].scale == 0 && !goals[i].width) {
+            assert_int_equal(rc, ERR_INVALID);
+        } else {
+            assert_int_equal(rc, 0);
+            assert_true(u->scale == goals[i].scale);
+            assert_int_equal(u->width, goals[i].width);
+            assert_int_equal(u->height, goals[i].height);
+        }
+        overpaint_job_free(&d);
+        remove(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back),
+        cmocka_unit_test(a_goal_of_ones_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
