@@ -4,9 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/half.h"
 #include "tests/support/fixture.h"
 
-const char *const rig_backends[] = {"ref", "cpu", NULL};
+const char *const *rig_backends(void)
+{
+    static const char *both[] = {"ref", "cpu", NULL}, *one[] = {NULL, NULL};
+    one[0] = getenv("OVERPAINT_BACKEND");
+    return one[0] ? one : both;
+}
+
+double rig_tolerance(const rig *r, double fp32)
+{
+    return r->d->storage == F32 ? fp32 : 4e-3;
+}
+
 const char *const rig_archs[] = {"tiny", "tiny3", NULL};
 
 static void end(const char *what, const char *why)
@@ -42,18 +54,24 @@ void rig_check(const rig *r)
 
 tensor rig_tensor(rig *r, const float *values, int64_t n, int64_t h, int64_t w, int64_t c)
 {
-    tensor t = dev_tensor(r->d, F32, n, h, w, c);
+    tensor t = dev_tensor(r->d, r->d->storage, n, h, w, c);
     if (values)
-        dev_upload(r->d, t, values);
+        dev_upload_floats(r->d, t, values);
     return t;
 }
 
 float *rig_values(rig *r, tensor t)
 {
     rig_check(r);
-    float *values = malloc(tensor_bytes(t));
-    if (!values)
+    const int64_t count = tensor_count(t);
+    void *stored = malloc(tensor_bytes(t));
+    float *values = malloc((size_t)count * sizeof *values);
+    if (!stored || !values)
         end("values", "no memory");
-    dev_download(r->d, values, t);
+    dev_download(r->d, stored, t);
+    rig_check(r);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = load_float(stored, t.type, i);
+    free(stored);
     return values;
 }

@@ -16,12 +16,18 @@ void rig_close(rig *r);
 /* Ends the program with the device's message if it has one. */
 void rig_check(const rig *r);
 
-/* A scratch tensor with these values (NHWC); NULL: without values, for dry devices. */
+/* A scratch feature map with these values (NHWC); NULL: without values, for dry devices. */
 tensor rig_tensor(rig *r, const float *values, int64_t n, int64_t h, int64_t w, int64_t c);
-/* The values of a tensor, malloc'ed; fails as rig_check does. */
+/* The values of a tensor of any float type, malloc'ed; fails as rig_check does. */
 float *rig_values(rig *r, tensor t);
 
-/* Every backend that defines the result, and the small models; NULL-ended. */
-extern const char *const rig_backends[], *const rig_archs[];
+/* The backends that a result is compared on, NULL-ended: ref and cpu, or the one that
+ * OVERPAINT_BACKEND names. */
+const char *const *rig_backends(void);
+/* How far from the golden data a network may be there: `fp32`, or what storage in fp16 costs. */
+double rig_tolerance(const rig *r, double fp32);
+
+/* The small models; NULL-ended. */
+extern const char *const rig_archs[];
 
 #endif

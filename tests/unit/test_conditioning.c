@@ -72,8 +72,8 @@ static void matches_golden(void **state)
     json_t *prompts = json_load_file(GOLDEN_DIR "/prompts.json", 0, NULL);
     assert_non_null(prompts);
     checkpoint *golden = golden_open("prompts.safetensors");
-    for (int b = 0; rig_backends[b]; b++) {
-        rig r = rig_open("tiny", (dev_options){.backend = rig_backends[b], .threads = 2});
+    for (int b = 0; rig_backends()[b]; b++) {
+        rig r = rig_open("tiny", (dev_options){.backend = rig_backends()[b], .threads = 2});
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
             const json_t *row = json_array_get(prompts, numbers[i]);
             check_golden(&r, golden, numbers[i], json_string_value(json_object_get(row, "prompt")));

@@ -79,9 +79,9 @@ static void masked_pictures(void **state)
     checkpoint *golden = golden_open("masked.safetensors");
     image picture = golden_image(golden, "picture", 3), mask = golden_image(golden, "mask", 1);
     const image *seen = &picture, *where = &mask;
-    for (int i = 0; rig_backends[i]; i++) {
+    for (int i = 0; rig_backends()[i]; i++) {
         studio s;
-        studio_open(&s, rig_backends[i]);
+        studio_open(&s, rig_backends()[i]);
         check_extra(&s, golden, "rounded/1",
                     (inpaint_view){.picture = seen, .mask = where, .weight = 1});
         check_extra(&s, golden, "rounded/0.4",
@@ -181,12 +181,12 @@ static void nine_channels(void **state)
     (void)state;
     checkpoint *golden = golden_open("masked.safetensors");
     golden_rows g = rows_open(golden);
-    for (int i = 0; rig_backends[i]; i++) {
+    for (int i = 0; rig_backends()[i]; i++) {
         studio s;
         asking a[ROWS] = {0};
         bool finite[BATCH_ROWS_MAX];
         batch b = {.h = H, .w = W, .rows = ROWS, .tokens = (int)g.tokens};
-        studio_open(&s, rig_backends[i]);
+        studio_open(&s, rig_backends()[i]);
         b.resident = &s.resident;
         for (int k = 0; k < ROWS; k++) {
             asking_open(&a[k], s.r.d, &g, k);

@@ -15,9 +15,10 @@
 static void arena_is_exactly_as_large_as_the_dry_load_says(void **state)
 {
     (void)state;
-    for (int i = 0; rig_backends[i]; i++)
+    for (int i = 0; rig_backends()[i]; i++)
         for (int j = 0; rig_archs[j]; j++) {
-            dev_options options = {.backend = rig_backends[i], .threads = 1, .winograd_most = 128};
+            dev_options options = {
+                .backend = rig_backends()[i], .threads = 1, .winograd_most = 128};
             rig real = rig_open(rig_archs[j], options);
             options.dry = true;
             rig dry = rig_open(rig_archs[j], options);
