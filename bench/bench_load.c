@@ -5,7 +5,6 @@
  * depends less on what else the machine does. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/subject.h"
 #include "proto/clock.h"
-#include "proto/option.h"
-#include "worker/model/plan.h"
 
-enum { PLAN_SIDE = 512, PLAN_ROWS = 2, PIECE = 4 << 20, REPEAT_MOST = 99, THREADS_MOST = 64 };
+enum { PIECE = 4 << 20, REPEAT_MOST = 99, THREADS_MOST = 64 };
 
 typedef struct {
-    const char *backend, *path, *isa;
-    int64_t threads, repeat, budget;
-    bool json;
+    subject of;
+    int64_t repeat;
 } settings;
 
 /* Seconds. */
@@ -112,10 +109,10 @@ static int read_and_touch_all(int file, size_t file_bytes, char *memory, size_t 
 
 static int measure_floor(cost *c, const settings *s, const figures *f, int threads, err *e)
 {
-    int error = 0, file = open(s->path, O_RDONLY | O_CLOEXEC);
+    int error = 0, file = open(s->of.path, O_RDONLY | O_CLOEXEC);
     arena memory = {0};
     if (file < 0)
-        return err_set(e, ERR_IO, "%s: %s", s->path, strerror(errno));
+        return err_set(e, ERR_IO, "%s: %s", s->of.path, strerror(errno));
     cost start = cost_now();
     if (!arena_init(&memory, f->weight_bytes, false))
         error = ENOMEM;
@@ -124,7 +121,7 @@ static int measure_floor(cost *c, const settings *s, const figures *f, int threa
     *c = cost_since(start);
     arena_done(&memory);
     close(file);
-    return error ? err_set(e, ERR_IO, "%s: %s", s->path, strerror(error)) : 0;
+    return error ? err_set(e, ERR_IO, "%s: %s", s->of.path, strerror(error)) : 0;
 }
 
 /* ---- the run ---- */
@@ -132,7 +129,7 @@ static int measure_floor(cost *c, const settings *s, const figures *f, int threa
 static int measure_load(cost *c, const settings *s, dev *d, err *e)
 {
     cost start = cost_now();
-    model *m = model_load(d, s->path, e);
+    model *m = model_load(d, s->of.path, e);
     *c = cost_since(start);
     model_free(&m);
     return e->code;
@@ -169,12 +166,11 @@ static int measure(figures *f, const settings *s, err *e)
 {
     char why[256];
     model_plan_result plan;
-    dev_options options = {
-        .backend = s->backend, .threads = (int)s->threads, .isa = *s->isa ? s->isa : NULL};
-    if (look_at_file(f, s->path, e))
+    dev_options options;
+    if (look_at_file(f, s->of.path, e))
         return e->code;
     cost start = cost_now();
-    if (model_plan(&options, s->path, s->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, e))
+    if (subject_plan(&s->of, &options, &plan, e))
         return e->code;
     f->plan = cost_since(start);
     f->weight_bytes = plan.weights;
@@ -232,65 +228,46 @@ static spread spread_of(const cost *c, int n, figure_of *figure)
     return (spread){.median = ms[n / 2], .least = ms[0]};
 }
 
+/* 0: too short to be seen. */
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
 /* {"floor": [median, least], "load": ..., "ratio": ...} */
 static json_t *compare(const figures *f, figure_of *figure)
 {
     spread least = spread_of(f->floor, f->rounds, figure);
     spread load = spread_of(f->load, f->rounds, figure);
     return json_pack("{s:[f,f], s:[f,f], s:[f,f]}", "floor", least.median, least.least, "load",
-                     load.median, load.least, "ratio", load.median / least.median,
-                     load.least / least.least);
+                     load.median, load.least, "ratio", ratio(load.median, least.median),
+                     ratio(load.least, least.least));
 }
 
 static void print(const settings *s, const figures *f)
 {
-    json_t *j = json_pack("{s:s, s:I, s:I, s:i, s:f, s:i, s:f, s:o, s:o, s:o}", "model", s->path,
+    json_t *j = json_pack("{s:s, s:I, s:I, s:i, s:f, s:i, s:f, s:o, s:o, s:o}", "model", s->of.path,
                           "file_bytes", (json_int_t)f->file_bytes, "weight_bytes",
                           (json_int_t)f->weight_bytes, "winograd_most", f->winograd_most,
                           "page_cache_share", f->cached, "rounds", f->rounds, "plan_ms",
                           1e3 * f->plan.wall, "wall_ms", compare(f, wall_of), "cpu_ms",
                           compare(f, cpu_of_run), "user_ms", compare(f, user_of));
-    if (s->json) {
-        json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-        puts("");
-    } else {
-        const char *key;
-        json_t *value;
-        json_object_foreach(j, key, value)
-        {
-            char *text =
-                json_dumps(value, JSON_ENCODE_ANY | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(5));
-            printf("%-16s %s\n", key, text);
-            free(text);
-        }
-    }
-    json_decref(j);
+    subject_print(&s->of, j);
 }
 
 int main(int argc, char **argv)
 {
     settings s = {0};
     const option table[] = {
-        {"device", OPTION_TEXT, &s.backend, .fallback = "cpu", .help = "backend: cpu or ref"},
-        {"isa", OPTION_TEXT, &s.isa, .fallback = "", .help = "avx2: no further than that"},
-        {"model", OPTION_TEXT, &s.path, .argument = "FILE", .fallback = "", .help = "model file"},
-        {"threads", OPTION_INT, &s.threads, "0", 0, THREADS_MOST, .help = "0: one per processor"},
-        {"memory-budget", OPTION_BYTES, &s.budget, "0", 0, 1e15, .help = "0: no limit"},
+        SUBJECT_OPTIONS(s.of),
         {"repeat", OPTION_INT, &s.repeat, "5", 1, REPEAT_MOST, .help = "counted rounds"},
-        {"json", OPTION_FLAG, &s.json, .help = "one line of JSON"},
         {0}};
     err e = {0};
-    option_result words;
-    if (option_parse(table, argc, argv, &words, &e) == ERR_OK && words.help) {
-        option_help(stdout, "bench_load --model FILE [options]", table);
-        return 0;
-    }
-    if (e.code == ERR_OK && !*s.path)
-        err_set(&e, ERR_INVALID, "--model is missing");
     figures *f = calloc(1, sizeof *f);
     if (!f)
         err_set(&e, ERR_NO_MEMORY, "no memory for the figures");
-    if (e.code == ERR_OK && measure(f, &s, &e) == ERR_OK)
+    else if (subject_parse(&s.of, table, "bench_load --model FILE [options]", argc, argv, &e) &&
+             measure(f, &s, &e) == ERR_OK)
         print(&s, f);
     if (e.code != ERR_OK)
         fprintf(stderr, "bench_load: %s\n", e.text);

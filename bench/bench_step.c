@@ -2,22 +2,19 @@
  * what the dry walk said. Times are the best of --repeat calls after one that is not counted; the
  * autoencoder works on one picture at a time, as the engine lets it. */
 #include <dnnl.h>
-#include <jansson.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/subject.h"
 #include "proto/clock.h"
-#include "proto/option.h"
-#include "worker/model/plan.h"
 #include "worker/model/tokenizer.h"
 
-enum { PLAN_SIDE = 512, PLAN_ROWS = 2, ROWS_A_PICTURE = 2 };
+enum { ROWS_A_PICTURE = 2 };
 
 typedef struct {
-    const char *backend, *path, *isa;
-    int64_t threads, width, height, batch, repeat, budget;
-    bool json;
+    subject of;
+    int64_t width, height, batch, repeat;
 } settings;
 
 typedef struct {
@@ -145,14 +142,14 @@ static int measure(figures *f, const settings *s, const dev_options *options, er
     char why[256];
     model_plan_result plan;
     bench b = {.s = s};
-    if (model_needs(&plan, options, s->path, (int)s->width, (int)s->height,
+    if (model_needs(&plan, options, s->of.path, (int)s->width, (int)s->height,
                     (int)(ROWS_A_PICTURE * s->batch), e) != ERR_OK)
         return e->code;
     b.d = dev_new(options, why);
     if (!b.d)
         return err_set(e, ERR_DEVICE, "%s", why);
     double start = clock_seconds();
-    b.m = model_load(b.d, s->path, e);
+    b.m = model_load(b.d, s->of.path, e);
     if (!b.m)
         goto out;
     f->load_ms = (clock_seconds() - start) * 1e3;
@@ -176,58 +173,31 @@ static void print(const settings *s, const dev_options *options, const figures *
 {
     json_t *j =
         json_pack("{s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "model",
-                  s->path, "width", (json_int_t)s->width, "height", (json_int_t)s->height, "batch",
-                  (json_int_t)s->batch, "winograd_most", options->winograd_most, "load_ms",
+                  s->of.path, "width", (json_int_t)s->width, "height", (json_int_t)s->height,
+                  "batch", (json_int_t)s->batch, "winograd_most", options->winograd_most, "load_ms",
                   f->load_ms, "text_ms", f->text_ms, "unet_step_ms", f->step_ms, "vae_encode_ms",
                   f->encode_ms, "vae_decode_ms", f->decode_ms, "gflops", f->step_gflops,
                   "gemm_share", f->gemm_gflops > 0 ? f->step_gflops / f->gemm_gflops : 0,
                   "rss_anon_peak", (json_int_t)f->rss_anon, "dry_peak", (json_int_t)f->dry_peak);
-    if (s->json) {
-        json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-        puts("");
-    } else {
-        const char *key;
-        json_t *value;
-        json_object_foreach(j, key, value)
-        {
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-            printf("%-16s %s\n", key, text);
-            free(text);
-        }
-    }
-    json_decref(j);
+    subject_print(&s->of, j);
 }
 
 int main(int argc, char **argv)
 {
     settings s = {0};
     const option table[] = {
-        {"device", OPTION_TEXT, &s.backend, .fallback = "cpu", .help = "backend: cpu or ref"},
-        {"model", OPTION_TEXT, &s.path, .argument = "FILE", .fallback = "", .help = "model file"},
+        SUBJECT_OPTIONS(s.of),
         {"width", OPTION_INT, &s.width, "512", 8, 4096, .help = "pixels"},
         {"height", OPTION_INT, &s.height, "512", 8, 4096, .help = "pixels"},
         {"batch", OPTION_INT, &s.batch, "1", 1, 64, .help = "pictures, two UNet rows each"},
-        {"threads", OPTION_INT, &s.threads, "0", 0, 1024, .help = "0: one per processor"},
-        {"isa", OPTION_TEXT, &s.isa, .fallback = "", .help = "avx2: no further than that"},
-        {"memory-budget", OPTION_BYTES, &s.budget, "0", 0, 1e15, .help = "0: no limit"},
         {"repeat", OPTION_INT, &s.repeat, "3", 1, 1000, .help = "counted calls"},
-        {"json", OPTION_FLAG, &s.json, .help = "one line of JSON"},
         {0}};
     err e = {0};
-    option_result words;
-    model_plan_result plan;
+    dev_options options;
+    model_plan_result planned;
     figures f = {0};
-    if (option_parse(table, argc, argv, &words, &e) == ERR_OK && words.help) {
-        option_help(stdout, "bench_step --model FILE [options]", table);
-        return 0;
-    }
-    if (e.code == ERR_OK && !*s.path)
-        err_set(&e, ERR_INVALID, "--model is missing");
-    dev_options options = {
-        .backend = s.backend, .threads = (int)s.threads, .isa = *s.isa ? s.isa : NULL};
-    if (e.code == ERR_OK &&
-        model_plan(&options, s.path, s.budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, &plan, &e) ==
-            ERR_OK &&
+    if (subject_parse(&s.of, table, "bench_step --model FILE [options]", argc, argv, &e) &&
+        subject_plan(&s.of, &options, &planned, &e) == ERR_OK &&
         measure(&f, &s, &options, &e) == ERR_OK)
         print(&s, &options, &f);
     if (e.code != ERR_OK)

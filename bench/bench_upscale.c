@@ -9,9 +9,7 @@
 #include "proto/option.h"
 #include "worker/image/tiles.h"
 #include "worker/model/upscaler.h"
-
-/* Those of worker/run_enlarge.c. */
-enum { TILE_SIDE = 192, TILE_OVERLAP = 8 };
+#include "worker/run.h"
 
 typedef struct {
     double wall_ms, cpu_ms;
@@ -55,7 +53,7 @@ typedef struct {
     int64_t threads, width, height, repeat;
 } settings;
 
-static int run(const settings *s, err *e)
+static int run_both(const settings *s, err *e)
 {
     char why[256];
     dev *d = dev_new(&(dev_options){.backend = "cpu", .threads = (int)s->threads}, why);
@@ -64,7 +62,7 @@ static int run(const settings *s, err *e)
     upscaler *u = upscaler_load(d, s->model, e);
     const int w = (int)s->width, h = (int)s->height;
     tile_grid whole = {.w = w, .h = h, .tile_w = w, .tile_h = h};
-    tile_grid tiles = tile_grid_within(w, h, TILE_SIDE, TILE_SIDE, TILE_OVERLAP);
+    tile_grid tiles = tile_grid_within(w, h, RUN_TILE_SIDE, RUN_TILE_SIDE, RUN_TILE_OVERLAP);
     if (u && !tile_grid_init(&whole, e) && !tile_grid_init(&tiles, e)) {
         const figure one = measure(d, u, &whole, s->repeat),
                      many = measure(d, u, &tiles, s->repeat);
@@ -101,7 +99,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!rc)
-        rc = run(&s, &e);
+        rc = run_both(&s, &e);
     if (rc)
         fprintf(stderr, "bench_upscale: %s\n", e.text);
     return rc ? 1 : 0;

@@ -16,9 +16,6 @@
 enum { NAME_QUOTED = 260 }; /* room for a model's name in a log line */
 enum { TEXTS_MAX = 64 };    /* conditionings kept, unless more are in use */
 
-/* What the budget is planned for: both halves of guidance for one picture of 512 x 512. */
-enum { PLAN_SIDE = 512, PLAN_ROWS = 2 };
-
 /* ---------------------------------------------------------------- life */
 
 static void text_free(residents *all, conditioning *c)

@@ -118,6 +118,9 @@ int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e);
 
 /* --- run_enlarge.c --------------------------------------------------------------------------- */
 
+/* Of a network's tiles: as the web UI cuts for ESRGAN. */
+enum { RUN_TILE_SIDE = 192, RUN_TILE_OVERLAP = 8 };
+
 /* Finds and loads the upscalers that the job's scenes name; `folder`: the models'. */
 int run_find_networks(residents *all, run *r, const char *folder, err *e);
 

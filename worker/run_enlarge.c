@@ -4,9 +4,6 @@
 
 #include "worker/run.h"
 
-/* As the web UI cuts for ESRGAN. */
-enum { TILE_SIDE = 192, TILE_OVERLAP = 8 };
-
 /* ---------------------------------------------------------------- networks */
 
 static resident *network_of(const run *r, int scene)
@@ -26,11 +23,11 @@ static int add_network(residents *all, run *r, const char *folder, const char *n
     int rc = upscalers_find(folder, name, &file, e);
     if (rc)
         return rc;
-    resident *found = residents_enlarger(all, &file, TILE_SIDE, TILE_SIDE, e);
+    resident *found = residents_enlarger(all, &file, RUN_TILE_SIDE, RUN_TILE_SIDE, e);
     if (!found)
         return e->code;
     r->network[r->networks++] = (run_network){name, found};
-    const model_cost cost = residents_enlarge_cost(all, found, TILE_SIDE, TILE_SIDE);
+    const model_cost cost = residents_enlarge_cost(all, found, RUN_TILE_SIDE, RUN_TILE_SIDE);
     if (cost.scratch > r->scratch)
         r->scratch = cost.scratch;
     return 0;
@@ -65,10 +62,10 @@ int run_enlarge_begin(run *r, int scene, uint64_t turn, err *e)
     *now = (run_enlarging){.scene = scene, .turn = turn};
     now->made.grid = (tile_grid){.w = init->w,
                                  .h = init->h,
-                                 .tile_w = smaller(init->w, TILE_SIDE),
-                                 .tile_h = smaller(init->h, TILE_SIDE)};
+                                 .tile_w = smaller(init->w, RUN_TILE_SIDE),
+                                 .tile_h = smaller(init->h, RUN_TILE_SIDE)};
     now->made.grid.overlap =
-        smaller(TILE_OVERLAP, smaller(now->made.grid.tile_w, now->made.grid.tile_h) - 1);
+        smaller(RUN_TILE_OVERLAP, smaller(now->made.grid.tile_w, now->made.grid.tile_h) - 1);
     now->made.scale = network_of(r, scene)->enlarger->config.scale;
     if (init->w > UPSCALE_SIDE_MAX / now->made.scale ||
         init->h > UPSCALE_SIDE_MAX / now->made.scale)

@@ -12,9 +12,9 @@
 #include "tests/support/jobs.h"
 #include "worker/model/plan.h"
 #include "worker/model/upscaler.h"
-#include "worker/upscalers.h"
+#include "worker/run.h"
 
-enum { TILE = 192, SIDE = 256, TOKENS = 77 };
+enum { SIDE = 256, TOKENS = 77 };
 
 static const char upscaler_name[] = "animevideov3-x4";
 
@@ -41,13 +41,13 @@ static need need_of_upscaler(dev *dry)
     upscaler *u = upscaler_load(dry, file.path, NULL);
     assert_non_null(u);
     const need n = {(int64_t)u->weights.peak,
-                    (int64_t)upscaler_measure(dry, u, TILE, TILE).scratch};
+                    (int64_t)upscaler_measure(dry, u, RUN_TILE_SIDE, RUN_TILE_SIDE).scratch};
     upscaler_free(&u);
     return n;
 }
 
 /* An img2img job whose picture is enlarged first, under this budget. */
-static work *run_enlarged(int64_t budget)
+static work *enlarged_within(int64_t budget)
 {
     service *s = jobs_service("cpu", 1, 0, budget);
     work *w = jobs_make("img2img", (const char *const[]){"input", "100x100", "width", "256",
@@ -74,19 +74,19 @@ static void both_networks_count(void **state)
     const int64_t weights = m.weights + u.weights, scratch = larger(m.scratch, u.scratch);
     const int64_t rest = 4 << 20; /* latents, contexts and what is rounded up */
 
-    work *w = run_enlarged(weights + scratch + rest);
+    work *w = enlarged_within(weights + scratch + rest);
     jobs_assert_done(w);
     work_free(&w);
 
     /* each network fits, but not what is needed beside the other's weights */
-    w = run_enlarged(weights + scratch - 1);
+    w = enlarged_within(weights + scratch - 1);
     assert_int_equal(w->error.code, ERR_NO_MEMORY);
     assert_non_null(strstr(w->error.text, "the memory budget is"));
     assert_null(strstr(w->error.text, "other jobs"));
     work_free(&w);
 
     /* the weights of the two alone do not fit: nobody else is there to be waited for */
-    w = run_enlarged(larger(m.weights + m.scratch, u.weights + u.scratch) + (1 << 20));
+    w = enlarged_within(larger(m.weights + m.scratch, u.weights + u.scratch) + (1 << 20));
     assert_int_equal(w->error.code, ERR_NO_MEMORY);
     assert_null(strstr(w->error.text, "other jobs"));
     work_free(&w);

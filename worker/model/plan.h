@@ -34,6 +34,9 @@ typedef struct {
 int model_needs(model_plan_result *result, const dev_options *options, const char *path, int width,
                 int height, int rows, err *e);
 
+/* The picture that a budget is planned for: both halves of guidance, 512 x 512. */
+enum { PLAN_SIDE = 512, PLAN_ROWS = 2 };
+
 /* Sets options->winograd_most to the largest of a few choices (every 3x3 convolution, those up to
  * 1280, 640, 320 input channels, none) whose weights fit `budget` bytes (0: no limit) together with
  * the scratch of a width x height picture with `rows` UNet rows and what a process takes anyway.
