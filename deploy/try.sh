@@ -36,6 +36,6 @@ export OVERPAINT_ENDPOINT=$endpoint
 "$bin/overpaint" upscale examples/chelsea.png --upscaler animevideov3-x4 --scale 2 \
     --output build/enlarged.png
 echo "The pictures are $PWD/build/picture.png, inpainted.png and enlarged.png."
-echo "(Their model, tiny, has generated weights: what it paints is noise in the photograph's shapes. Put a"
-echo "Stable Diffusion 1.x model into a folder and name it with --models to see real ones. enlarged.png"
-echo "is made by a real network.)"
+echo "(Their model, tiny, has generated weights: what it paints is noise, all of picture.png and the"
+echo "glasses of inpainted.png, whose rest is the photograph untouched. Put a Stable Diffusion 1.x model"
+echo "into a folder and name it with --models to see real ones. enlarged.png is made by a real network.)"
