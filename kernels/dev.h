@@ -9,6 +9,7 @@
 #define KERNELS_DEV_H
 
 #include "kernels/arena.h"
+#include "kernels/telemetry.h"
 #include "kernels/tensor.h"
 
 typedef struct dev dev;
@@ -52,10 +53,11 @@ struct dev {
     /* Asked before every op; true makes the status DEV_STOPPED. May be NULL. */
     bool (*stop)(void *arg);
     void *stop_arg;
-    void *impl;           /* the backend's own state (thread pool, caches) */
-    size_t memory_bytes;  /* what there is to use */
-    bool own_memory;      /* of a device like this one each has its own */
-    char name[32];        /* "cpu:0" */
+    void *impl;                        /* the backend's own state (thread pool, caches) */
+    size_t memory_bytes;               /* what there is to use */
+    bool own_memory;                   /* of a device like this one each has its own */
+    char name[32];                     /* "cpu:0" */
+    char hardware[TELEMETRY_ID_BYTES]; /* what it runs on; "": not known */
     char class_name[160]; /* what decides the bits: backend, instruction set, library versions,
                              choices */
     bool by_budget;       /* the memory budget decides bits too: it sets winograd_most */

@@ -31,6 +31,7 @@ static bool open_cpu(dev *d, char *why)
     }
     d->impl = c;
     snprintf(d->class_name, sizeof d->class_name, "cpu %s", s->name);
+    snprintf(d->hardware, sizeof d->hardware, TELEMETRY_MACHINE);
     return true;
 }
 
