@@ -61,6 +61,32 @@ static json_t *row_json(const Overpaint__RowStatus *r)
     return o;
 }
 
+static void set_known(json_t *o, const char *key, bool known, uint64_t value)
+{
+    if (known && value <= INT64_MAX)
+        json_object_set_new(o, key, whole(value));
+}
+
+/* Only what is known; null: nothing is. */
+static json_t *telemetry_json(const Overpaint__Telemetry *t)
+{
+    json_t *o = json_object();
+#define SET(name) set_known(o, #name, t && t->has_##name, t ? t->name : 0)
+    SET(memory_used_bytes);
+    SET(memory_total_bytes);
+    SET(utilisation_percent);
+    SET(temperature_celsius);
+    SET(power_milliwatts);
+    SET(ecc_errors);
+    SET(xid_errors);
+    SET(last_xid);
+#undef SET
+    if (json_object_size(o))
+        return o;
+    json_decref(o);
+    return json_null();
+}
+
 static json_t *device_json(const Overpaint__DeviceStatus *d)
 {
     json_t *o = json_object(), *rows = json_array();
@@ -72,6 +98,7 @@ static json_t *device_json(const Overpaint__DeviceStatus *d)
     json_object_set_new(o, "budget_bytes", whole(d->budget_bytes));
     json_object_set_new(o, "evaluations", whole(d->steps));
     json_object_set_new(o, "models", texts(d->model, d->n_model));
+    json_object_set_new(o, "telemetry", telemetry_json(d->telemetry));
     json_object_set_new(o, "rows", rows);
     return o;
 }

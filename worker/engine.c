@@ -173,6 +173,7 @@ static int open_devices(engine *en, err *e)
     held->d->stop_arg = en;
     snprintf(en->status.name, sizeof en->status.name, "%s", held->d->name);
     name_class(en->status.class_name, sizeof en->status.class_name, held->d, held->budget);
+    snprintf(en->status.hardware, sizeof en->status.hardware, "%s", held->d->hardware);
     en->status.budget_bytes = (uint64_t)held->budget;
     return 0;
 }

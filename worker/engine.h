@@ -66,6 +66,7 @@ typedef struct {
 
 typedef struct {
     char name[32], class_name[160];
+    char hardware[TELEMETRY_ID_BYTES];                /* what it runs on; "": not known */
     uint64_t memory_bytes, budget_bytes, evaluations; /* evaluations: UNet calls */
     int rows;
     engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now, or ran last; none when idle */

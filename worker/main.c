@@ -87,7 +87,7 @@ static int read_devices(const char *text, const dev_options *common, service_opt
 }
 
 typedef struct {
-    const char *endpoint, *devices, *models, *name;
+    const char *endpoint, *devices, *models, *name, *nvml;
     int64_t threads, budget, drain, jobs, band_rows;
     int level;
 } settings;
@@ -108,7 +108,8 @@ static int serve(const settings *s, err *e)
     dev_options common = {.threads = (int)s->threads, .band_rows = (int)s->band_rows};
     service_options o = {.models = s->models,
                          .cache = cache_folder(cache, sizeof cache),
-                         .memory_budget = s->budget};
+                         .memory_budget = s->budget,
+                         .nvml = s->nvml};
     int rc = wire_worker_endpoint(s->endpoint, endpoint, sizeof endpoint, e);
     common.cache = o.cache;
     if (!rc)
@@ -152,6 +153,8 @@ int main(int argc, char **argv)
         {"jobs", OPTION_INT, &s.jobs, .fallback = "8", .least = 1, .most = 64,
          .help = "jobs each device takes at a time"},
         {"name", OPTION_TEXT, &s.name, .help = "this worker's name; default: host and process"},
+        {"nvml", OPTION_TEXT, &s.nvml, .fallback = "libnvidia-ml.so.1", .argument = "FILE",
+         .help = "library that is asked about GPUs (memory, load, temperature); \"\": none"},
         {"drain", OPTION_INT, &s.drain, .fallback = "30", .least = 0, .most = 86400,
          .help = "seconds that running jobs may take after SIGTERM"},
         {"log-level", OPTION_CHOICE, &s.level, .fallback = "info", .choices = levels,

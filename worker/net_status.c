@@ -43,12 +43,29 @@ static void fill_device(net_status *s, int d)
     s->device_at[d] = to;
 }
 
+/* A device of which nothing is known has no telemetry at all. */
+static void fill_telemetry(net_status *s, int d, const telemetry *from)
+{
+    Overpaint__Telemetry *to = &s->telemetry[d];
+    bool any = false;
+    overpaint__telemetry__init(to);
+#define COPY(name)                                                                                 \
+    any |= to->has_##name = from->has_##name;                                                      \
+    to->name = from->name;
+    TELEMETRY_VALUES(COPY)
+#undef COPY
+    s->device[d].telemetry = any ? to : NULL;
+}
+
 void net_status_fill(net_status *s, service *from, bool with_models)
 {
     s->devices = (size_t)service_devices(from);
     for (int d = 0; d < (int)s->devices; d++) {
+        telemetry known;
         service_status(from, d, &s->status[d]);
+        service_telemetry(from, d, &known);
         fill_device(s, d);
+        fill_telemetry(s, d, &known);
     }
     s->models = 0;
     s->name = with_models ? calloc(NET_MODELS_MAX, sizeof *s->name) : NULL;

@@ -11,6 +11,7 @@ typedef struct {
     size_t devices, models;
     Overpaint__DeviceStatus device[SERVICE_DEVICES_MAX], *device_at[SERVICE_DEVICES_MAX];
     engine_status status[SERVICE_DEVICES_MAX];
+    Overpaint__Telemetry telemetry[SERVICE_DEVICES_MAX];
     Overpaint__RowStatus row[SERVICE_DEVICES_MAX][ENGINE_ROWS_MAX];
     Overpaint__RowStatus *row_at[SERVICE_DEVICES_MAX][ENGINE_ROWS_MAX];
     char *resident_at[SERVICE_DEVICES_MAX][ENGINE_MODELS_MAX];

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "worker/crew.h"
+#include "worker/monitor.h"
 #include "worker/reply.h"
 
 enum { CREW_DEFAULT = 2 };
@@ -24,6 +26,7 @@ struct service {
     int devices;
     engine *engine[SERVICE_DEVICES_MAX];
     int load[SERVICE_DEVICES_MAX]; /* works given to each; the net thread's */
+    monitor *monitor;
 
     pthread_mutex_t lock; /* guards the events and the error of a work with several parts */
     service_event *first, **end;
@@ -381,6 +384,19 @@ static int open_engines(service *s, const service_options *o, err *e)
     return 0;
 }
 
+static int open_monitor(service *s, const char *nvml, err *e)
+{
+    monitor_options o = {.devices = s->devices, .nvml = nvml};
+    for (int i = 0; i < s->devices; i++) {
+        engine_status status;
+        service_status(s, i, &status);
+        snprintf(o.device[i].name, sizeof o.device[i].name, "%s", status.name);
+        snprintf(o.device[i].hardware, sizeof o.device[i].hardware, "%s", status.hardware);
+    }
+    s->monitor = monitor_new(&o, e);
+    return s->monitor ? 0 : e->code;
+}
+
 service *service_new(const service_options *o, err *e)
 {
     assert(o->devices > 0 && o->devices <= SERVICE_DEVICES_MAX);
@@ -401,6 +417,8 @@ service *service_new(const service_options *o, err *e)
         rc = e->code;
     if (!rc)
         rc = open_engines(s, o, e);
+    if (!rc)
+        rc = open_monitor(s, o->nvml, e);
     if (rc)
         service_free(&s);
     return s;
@@ -413,6 +431,7 @@ void service_free(service **at)
     service *s = *at;
     if (!s)
         return;
+    monitor_free(&s->monitor);
     for (int i = 0; i < s->devices; i++)
         engine_stop(s->engine[i]);
     if (s->models)
@@ -439,6 +458,11 @@ int service_devices(const service *s)
 void service_status(service *s, int device, engine_status *status)
 {
     engine_get_status(s->engine[device], status);
+}
+
+void service_telemetry(service *s, int device, telemetry *to)
+{
+    monitor_get(s->monitor, device, to);
 }
 
 models *service_models(service *s)

@@ -6,6 +6,7 @@
 #ifndef WORKER_SERVICE_H
 #define WORKER_SERVICE_H
 
+#include "kernels/telemetry.h"
 #include "worker/engine.h"
 #include "worker/work.h"
 
@@ -31,6 +32,7 @@ typedef struct {
     const char *cache;     /* folder for what may be made again (hashes of models); NULL: none */
     int64_t memory_budget; /* bytes for each device; 0: see engine_options */
     int crew;              /* threads; 0: 2 */
+    const char *nvml;      /* library that is asked about GPUs, see telemetry.h; NULL: none */
 } service_options;
 
 typedef struct service service;
@@ -49,6 +51,8 @@ void service_event_free(service_event **ev);
 
 int service_devices(const service *s);
 void service_status(service *s, int device, engine_status *status);
+/* What is known of the device's hardware now; never waits for it. */
+void service_telemetry(service *s, int device, telemetry *to);
 models *service_models(service *s);
 
 #endif

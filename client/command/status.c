@@ -41,6 +41,35 @@ static void print_list(const char *name, const json_t *list)
     putchar('\n');
 }
 
+/* What is known of a device's hardware, on one line. */
+static void print_telemetry(const json_t *t)
+{
+    static const struct {
+        const char *key;
+        long long unit;
+        const char *before, *after;
+    } shown[] = {
+        {"memory_used_bytes", MEBIBYTE, "", " MiB in use"},
+        {"memory_total_bytes", MEBIBYTE, "", " MiB in all"},
+        {"utilisation_percent", 1, "", " % busy"},
+        {"temperature_celsius", 1, "", " °C"},
+        {"power_milliwatts", 1000, "", " W"},
+        {"ecc_errors", 1, "ECC errors ", ""},
+        {"xid_errors", 1, "Xid errors ", ""},
+        {"last_xid", 1, "last Xid ", ""},
+    };
+    const char *between = "    hardware: ";
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        if (!json_object_get(t, shown[i].key))
+            continue;
+        printf("%s%s%lld%s", between, shown[i].before, number(t, shown[i].key) / shown[i].unit,
+               shown[i].after);
+        between = ", ";
+    }
+    if (json_object_size(t))
+        putchar('\n');
+}
+
 static void print_device(const json_t *d)
 {
     size_t i;
@@ -48,6 +77,7 @@ static void print_device(const json_t *d)
     printf("  %s  %s  memory %lld of %lld MiB, %lld evaluations\n", word(d, "name"),
            word(d, "class"), number(d, "memory_bytes") / MEBIBYTE,
            number(d, "budget_bytes") / MEBIBYTE, number(d, "evaluations"));
+    print_telemetry(json_object_get(d, "telemetry"));
     print_list("    resident:", json_object_get(d, "models"));
     json_array_foreach(json_object_get(d, "rows"), i, row) printf(
         "    row %zu: job %s picture %lld, %s step %lld of %lld\n", i, word(row, "id"),

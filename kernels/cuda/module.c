@@ -70,6 +70,10 @@ static bool choose_device(dev *d, gpu *g, char *why)
     if (!opened(why, d, cudaSetDevice(d->options.ordinal), "choosing the GPU") ||
         !opened(why, d, cudaGetDeviceProperties(&g->properties, d->options.ordinal), "asking it"))
         return false;
+    /* The name that NVML knows it by; a GPU is always function 0. */
+    snprintf(d->hardware, sizeof d->hardware, "%04x:%02x:%02x.0",
+             (unsigned)g->properties.pciDomainID, (unsigned)g->properties.pciBusID,
+             (unsigned)g->properties.pciDeviceID);
     if (g->properties.major < 8) {
         snprintf(why, WHY_BYTES,
                  "%s: %.60s has compute capability %d.%d, expected at least 8.0 (Ampere)", d->name,
