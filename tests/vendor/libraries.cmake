@@ -1,0 +1,28 @@
+# cuBLASLt's stand-in is whole; cuDNN's is in front of the real library, which plans for a device that is described. Their
+# names are hidden: in a module they must not stand in for anybody else's.
+set(library_tests test_vendor_products test_vendor_plans)
+if(NOT TARGET cuda_host_lib)
+    foreach(name ${library_tests})
+        add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: no headers or libraries of cuDNN and cuBLASLt")
+        set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped:")
+    endforeach()
+    return()
+endif()
+add_library(vendor_libraries STATIC numbers.c sums.c cublaslt.c cublaslt_algorithms.c cublaslt_product.c cudnn.c
+    cudnn_real.c cudnn_program.c cudnn_run.c cudnn_convolution.c cudnn_attention.c)
+target_include_directories(vendor_libraries SYSTEM PUBLIC ${CUDNN_HEADERS} ${CUBLASLT_HEADERS})
+target_compile_options(vendor_libraries PRIVATE -fvisibility=hidden)
+target_compile_definitions(vendor_libraries PRIVATE CUDNN_LIBRARY="${CUDNN_LIBRARY}"
+    DRIVER_STAND_IN="$<TARGET_FILE:driver_stand_in>"
+    DEVICE_DESCRIPTION="${CMAKE_SOURCE_DIR}/tests/cuda/devices/h200.json")
+target_link_libraries(vendor_libraries PUBLIC PkgConfig::json Threads::Threads m ${CMAKE_DL_LIBS})
+add_dependencies(vendor_libraries driver_stand_in)
+
+# What these need of the module's own objects, without the libraries they are usually linked with.
+foreach(name ${library_tests})
+    add_executable(${name} ${name}.c arrays.c convolutions.c single.c)
+    add_dependencies(${name} cuda_host_lib)
+    target_link_libraries(${name} PRIVATE $<TARGET_FILE:cuda_host_lib> vendor_libraries choices_lib PkgConfig::cmocka)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT ASAN_OPTIONS=detect_leaks=0)
+endforeach()

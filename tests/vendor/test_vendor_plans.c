@@ -1,0 +1,333 @@
+/* The stand-in for cuDNN under the module's own plans: right numbers, the same bytes for any number
+ * of rows with what the module takes, other bytes with what it refuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cudnn.h>
+
+#include "kernels/cuda/plan.h"
+#include "tests/vendor/arrays.h"
+#include "tests/vendor/convolutions.h"
+#include "tests/vendor/single.h"
+#include "tests/vendor/vendor.h"
+
+enum { ROWS_MOST = 16 };
+
+static const plan_shape shapes[] = {
+    {SHAPE_CONV, F16, .conv = {8, 8, 64, 64, 3, 1, false, true, true}},
+    {SHAPE_CONV, F16, .conv = {9, 7, 32, 64, 3, 2, false, false, true}},
+    {SHAPE_CONV, F16, .conv = {8, 6, 64, 32, 3, 2, true, false, true}},
+    {SHAPE_CONV, F16, .conv = {5, 8, 8, 320, 3, 1, false, false, false}},
+    {SHAPE_CONV, BF16, .conv = {8, 8, 64, 8, 3, 1, false, false, true}},
+    {SHAPE_CONV, F16, .conv = {1, 24, 64, 48, 1, 1, false, true, true}},
+    {SHAPE_UPSAMPLE, F16, .conv = {4, 6, 64, 32, 4, 2, false, false, false}},
+    {SHAPE_UPSAMPLE, BF16, .conv = {8, 8, 32, 32, 4, 2, false, false, false}},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* Few pixels, many channels: engines split its sums. */
+static const plan_shape deep = {SHAPE_CONV, F16, .conv = {8, 8, 640, 64, 3, 1, false, false, true}};
+
+/* A handle of the stand-in and a planner for it. */
+typedef struct {
+    cudnnHandle_t handle;
+    planner *planner;
+} bench;
+
+static int open_bench(void **state)
+{
+    static bench b;
+    char why[PLAN_WHY_BYTES];
+    if (cudnnCreate(&b.handle) != CUDNN_STATUS_SUCCESS)
+        return -1;
+    b.planner = planner_open(b.handle, why);
+    *state = &b;
+    return b.planner ? 0 : -1;
+}
+
+static int close_bench(void **state)
+{
+    bench *b = *state;
+    planner_free(&b->planner);
+    return cudnnDestroy(b->handle) != CUDNN_STATUS_SUCCESS;
+}
+
+static plan *build(const bench *b, const plan_shape *s, const choice *c, int64_t rows)
+{
+    char why[PLAN_WHY_BYTES];
+    plan *p = plan_build(b->planner, s, rows, c, why);
+    if (!p)
+        fail_msg("%s", why);
+    return p;
+}
+
+static choice choice_of(const bench *b, const plan_shape *s)
+{
+    plan_pick pick;
+    char why[PLAN_WHY_BYTES];
+    if (!plan_choose(b->planner, s, &pick, why))
+        fail_msg("%s", why);
+    return pick.choice;
+}
+
+/* Runs a plan once with these operands, and a workspace of its own `less` bytes too small. */
+static bool run_on(const bench *b, const plan *p, const plan_operand *operand, void *const *at,
+                   int n, int64_t less)
+{
+    char why[PLAN_WHY_BYTES];
+    int64_t bytes = plan_workspace(p);
+    void *workspace = bytes ? single_take((size_t)(bytes - less)) : NULL;
+    plan_launch *l = plan_launch_new(operand, at, n, workspace, why);
+    if (!l)
+        fail_msg("%s", why);
+    bool good = plan_run(b->planner, p, l, why);
+    plan_launch_free(&l);
+    if (workspace)
+        single_give(workspace);
+    return good;
+}
+
+static bool run_conv(const bench *b, const plan *p, const plan_shape *s, const conv_operands *o,
+                     int64_t less)
+{
+    plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y, PLAN_BIAS, PLAN_RESIDUAL};
+    void *at[] = {o->x, o->w, o->y, o->bias, o->residual};
+    return run_on(b, p, operand, at, 3 + s->conv.bias + s->conv.residual, less);
+}
+
+static void convolutions_are_right(void **state)
+{
+    const bench *b = *state;
+    for (int i = 0; i < SHAPES; i++) {
+        const plan_shape *s = &shapes[i];
+        const conv_operands o = conv_operands_of(s, 2);
+        const choice c = choice_of(b, s);
+        double *want = conv_expected(s, &o, 2);
+        plan *p = build(b, s, &c, 2);
+        assert_true(run_conv(b, p, s, &o, 0));
+        array_assert_near(o.y, s->type, want, o.outputs);
+        plan_free(&p);
+        free(want);
+        conv_operands_done(&o);
+        assert_reported(NULL);
+    }
+}
+
+static void an_upsample_is_what_its_taps_say(void **state)
+{
+    const bench *b = *state;
+    plan_shape whole = {SHAPE_CONV, F16, .conv = {8, 12, 16, 24, 3, 1, false, false, false}};
+    const plan_shape up = upsample_of(&whole);
+    conv_operands o = conv_operands_of(&up, 2);
+    const choice c = choice_of(b, &up);
+    double *want = conv_nearest_then(&whole, &o);
+    plan *p = build(b, &up, &c, 2);
+    assert_true(run_conv(b, p, &up, &o, 0));
+    array_assert_near(o.y, up.type, want, o.outputs);
+    plan_free(&p);
+    free(want);
+    conv_operands_done(&o);
+    assert_reported(NULL);
+}
+
+/* How many numbers of rows give other bytes than ROWS_MOST rows. */
+static int count_different(const bench *b, const plan_shape *s, const choice *c)
+{
+    const conv_operands o = conv_operands_of(s, ROWS_MOST);
+    size_t bytes = (size_t)o.outputs * sizeof *o.y;
+    uint16_t *all = malloc(bytes);
+    int different = 0;
+    assert_non_null(all);
+    for (int i = BUCKETS - 1; i >= 0; i--) {
+        int64_t rows = bucket_rows[i];
+        plan *p = build(b, s, c, rows);
+        memset(o.y, 0xff, bytes);
+        if (!run_conv(b, p, s, &o, 0))
+            fail_msg("%lld rows do not run", (long long)rows);
+        plan_free(&p);
+        if (rows == ROWS_MOST)
+            memcpy(all, o.y, bytes);
+        different += memcmp(o.y, all, bytes / ROWS_MOST * (size_t)rows) != 0;
+    }
+    free(all);
+    conv_operands_done(&o);
+    return different;
+}
+
+static void choices_give_the_same_bytes(void **state)
+{
+    const bench *b = *state;
+    for (int i = 0; i < SHAPES; i++) {
+        const choice c = choice_of(b, &shapes[i]);
+        assert_int_equal(count_different(b, &shapes[i], &c), 0);
+    }
+    assert_reported(NULL);
+}
+
+/* Of all that the heuristic has for a deep convolution: safe ones, and several that are not. */
+static void other_choices_give_others(void **state)
+{
+    const bench *b = *state;
+    plan_candidate list[PLAN_CANDIDATES];
+    char why[PLAN_WHY_BYTES];
+    int n = planner_candidates(b->planner, &deep, REFERENCE_ROWS, list, why), same = 0, others = 0;
+    for (int i = 0; i < n && (same < 3 || others < 3); i++) {
+        bool safe = choice_is_safe(&list[i].choice, &deep);
+        if (list[i].compiled || (safe ? same >= 3 : others >= 3))
+            continue;
+        bool differs = count_different(b, &deep, &list[i].choice) > 0;
+        if (differs == plan_is_good(b->planner, &deep, &list[i].choice, why)) {
+            char text[CHOICE_TEXT_BYTES];
+            choice_write(&list[i].choice, text);
+            fail_msg("%s: %s bytes, called %s", text, differs ? "other" : "the same",
+                     differs ? "good" : why);
+        }
+        same += safe;
+        others += !safe;
+    }
+    assert_true(same == 3 && others == 3);
+    assert_reported(NULL);
+}
+
+static void plans_come_back_from_text(void **state)
+{
+    const bench *b = *state;
+    const plan_shape *s = &shapes[0];
+    const conv_operands o = conv_operands_of(s, 2);
+    const choice c = choice_of(b, s);
+    char why[PLAN_WHY_BYTES];
+    size_t n, bytes = (size_t)o.outputs * sizeof *o.y;
+    uint16_t *first = malloc(bytes);
+    plan *p = build(b, s, &c, 2);
+    assert_non_null(first);
+    assert_true(run_conv(b, p, s, &o, 0));
+    memcpy(first, o.y, bytes);
+    memset(o.y, 0xff, bytes);
+    char *text = plan_text(p, &n, why);
+    plan *again = text ? plan_of_text(b->planner, text, n, why) : NULL;
+    if (!again)
+        fail_msg("%s", why);
+    assert_int_equal(plan_workspace(again), plan_workspace(p));
+    assert_true(run_conv(b, again, s, &o, 0));
+    assert_memory_equal(o.y, first, bytes);
+    free(text);
+    free(first);
+    plan_free(&p);
+    plan_free(&again);
+    conv_operands_done(&o);
+    assert_reported(NULL);
+}
+
+static void broken_rules_are_reported(void **state)
+{
+    const bench *b = *state;
+    const plan_shape *s = &shapes[0];
+    const conv_operands o = conv_operands_of(s, 2);
+    const choice c = choice_of(b, s);
+    plan *p = build(b, s, &c, 2), *more = build(b, s, &c, 4);
+    conv_operands broken = o;
+    broken.x = o.x + 1;
+    assert_false(run_conv(b, p, s, &broken, 0));
+    assert_reported("an operand");
+    broken = o;
+    broken.y = o.x;
+    assert_false(run_conv(b, p, s, &broken, 0));
+    assert_reported("overlaps");
+    broken.y = o.residual; /* in place */
+    assert_true(run_conv(b, p, s, &broken, 0));
+    assert_reported(NULL);
+    broken.y = array_empty(8);
+    single_give(broken.y);
+    assert_false(run_conv(b, p, s, &broken, 0));
+    assert_reported("the result");
+    assert_false(run_conv(b, more, s, &o, 0));
+    assert_reported("an operand");
+    plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y};
+    void *at[] = {o.x, o.w, o.y};
+    assert_false(run_on(b, p, operand, at, 3, 0));
+    assert_reported("are not those of the plan");
+    plan_free(&p);
+    plan_free(&more);
+    conv_operands_done(&o);
+}
+
+static void a_small_workspace_is_reported(void **state)
+{
+    const bench *b = *state;
+    const plan_shape *s = &deep;
+    const conv_operands o = conv_operands_of(s, 1);
+    plan_candidate list[PLAN_CANDIDATES];
+    char why[PLAN_WHY_BYTES];
+    plan *p = NULL;
+    int n = planner_candidates(b->planner, s, 1, list, why);
+    for (int i = 0; i < n && (!p || plan_workspace(p) == 0); i++) {
+        plan_free(&p);
+        p = build(b, s, &list[i].choice, 1);
+    }
+    assert_true(p && plan_workspace(p) > 0);
+    assert_true(run_conv(b, p, s, &o, 0));
+    assert_reported(NULL);
+    assert_false(run_conv(b, p, s, &o, 1));
+    assert_reported("the workspace");
+    plan_free(&p);
+    conv_operands_done(&o);
+}
+
+static void captures_only_replay(void **state)
+{
+    const bench *b = *state;
+    const plan_shape *s = &shapes[0];
+    const conv_operands o = conv_operands_of(s, 2);
+    const choice c = choice_of(b, s);
+    char why[PLAN_WHY_BYTES];
+    plan *p = build(b, s, &c, 2);
+    single_capture(true);
+    assert_null(plan_build(b->planner, s, 2, &c, why));
+    assert_reported("capture");
+    assert_false(run_conv(b, p, s, &o, 0));
+    assert_reported("first time in a capture");
+    single_capture(false);
+    assert_true(run_conv(b, p, s, &o, 0));
+    single_capture(true);
+    assert_true(run_conv(b, p, s, &o, 0));
+    single_capture(false);
+    assert_reported(NULL);
+    plan_free(&p);
+    conv_operands_done(&o);
+}
+
+/* Any call may fail. */
+static void failures_are_told(void **state)
+{
+    const bench *b = *state;
+    const choice c = choice_of(b, &shapes[0]);
+    char why[PLAN_WHY_BYTES];
+    plan *p = NULL;
+    int n = 1;
+    for (single_fail(n); !(p = plan_build(b->planner, &shapes[0], 2, &c, why)); single_fail(++n))
+        assert_true(why[0]);
+    single_fail(0);
+    assert_true(n > 30);
+    plan_free(&p);
+    assert_reported(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions_are_right),
+        cmocka_unit_test(an_upsample_is_what_its_taps_say),
+        cmocka_unit_test(choices_give_the_same_bytes),
+        cmocka_unit_test(other_choices_give_others),
+        cmocka_unit_test(plans_come_back_from_text),
+        cmocka_unit_test(broken_rules_are_reported),
+        cmocka_unit_test(a_small_workspace_is_reported),
+        cmocka_unit_test(captures_only_replay),
+        cmocka_unit_test(failures_are_told),
+    };
+    return cmocka_run_group_tests(tests, open_bench, close_bench);
+}
