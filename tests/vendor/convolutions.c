@@ -9,9 +9,6 @@
 
 #include <cmocka.h>
 
-#include "tests/vendor/arrays.h"
-#include "tests/vendor/single.h"
-
 static int64_t side(const plan_shape *s, int64_t of)
 {
     return conv_shape_side(&s->conv, s->kind, of);
@@ -25,15 +22,14 @@ conv_operands conv_operands_of(const plan_shape *s, int64_t rows)
                            .w = array_random(s->type, c->out * c->k * c->k * c->in, 2),
                            .y = array_empty(n),
                            .bias = array_random(s->type, c->out, 3),
-                           .residual = array_random(s->type, n, 4),
-                           .outputs = n};
+                           .residual = array_random(s->type, n, 4)};
 }
 
-void conv_operands_done(const conv_operands *o)
+void conv_operands_done(conv_operands *o)
 {
-    uint16_t *const all[] = {o->x, o->w, o->y, o->bias, o->residual};
+    array *const all[] = {&o->x, &o->w, &o->y, &o->bias, &o->residual};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        single_give(all[i]);
+        array_done(all[i]);
 }
 
 static double *room(int64_t n)
@@ -55,8 +51,8 @@ static void scatter(const plan_shape *s, const conv_operands *o, int64_t rows, d
         double *sum = to + ((row * 2 * c->h + y) * 2 * c->w + x) * c->out;
         for (int64_t i = 0; i < c->in; i++)
             for (int64_t j = 0; j < c->out; j++)
-                sum[j] += array_at(o->x, s->type, pixel * c->in + i) *
-                          array_at(o->w, s->type, (i * 16 + at % 16) * c->out + j);
+                sum[j] += array_at(&o->x, s->type, pixel * c->in + i) *
+                          array_at(&o->w, s->type, (i * 16 + at % 16) * c->out + j);
     }
 }
 
@@ -68,15 +64,15 @@ static double windowed(const plan_shape *s, const conv_operands *o, place p, int
 {
     const conv_shape *c = &s->conv;
     int64_t before = c->pad_after ? 0 : c->k / 2;
-    double sum = c->bias ? array_at(o->bias, s->type, channel) : 0;
+    double sum = c->bias ? array_at(&o->bias, s->type, channel) : 0;
     for (int64_t i = 0; i < c->k; i++)
         for (int64_t j = 0; j < c->k; j++) {
             int64_t y = p.y * c->stride + i - before, x = p.x * c->stride + j - before;
             if (y < 0 || y >= c->h || x < 0 || x >= c->w)
                 continue;
             for (int64_t l = 0; l < c->in; l++)
-                sum += array_at(o->x, s->type, ((p.row * c->h + y) * c->w + x) * c->in + l) *
-                       array_at(o->w, s->type, ((channel * c->k + i) * c->k + j) * c->in + l);
+                sum += array_at(&o->x, s->type, ((p.row * c->h + y) * c->w + x) * c->in + l) *
+                       array_at(&o->w, s->type, ((channel * c->k + i) * c->k + j) * c->in + l);
         }
     return sum;
 }
@@ -91,7 +87,7 @@ double *conv_expected(const plan_shape *s, const conv_operands *o, int64_t rows)
     for (int64_t i = 0; s->kind == SHAPE_CONV && i < n; i++) {
         int64_t pixel = i / c->out;
         to[i] = windowed(s, o, (place){pixel / w / h, pixel / w % h, pixel % w}, i % c->out) +
-                (c->residual ? array_at(o->residual, s->type, i) : 0);
+                (c->residual ? array_at(&o->residual, s->type, i) : 0);
     }
     return to;
 }
@@ -117,7 +113,7 @@ static float tap(int64_t in, int64_t out, int i, int j)
 double *conv_nearest_then(const plan_shape *whole, conv_operands *o)
 {
     const conv_shape *c = &whole->conv;
-    double *to = room(o->outputs);
+    double *to = room(o->y.n);
     for (int64_t at = 0; at < c->in * c->out; at++) {
         int64_t in = at / c->out, out = at % c->out;
         float nine[3][3], sixteen[4][4];
@@ -125,10 +121,11 @@ double *conv_nearest_then(const plan_shape *whole, conv_operands *o)
             nine[i / 3][i % 3] = tap(in, out, i / 3, i % 3);
         upsample_taps(nine, sixteen);
         for (int i = 0; i < 16; i++)
-            o->w[(in * 16 + i) * c->out + out] =
+            o->w.host[(in * 16 + i) * c->out + out] =
                 half_of_eighths((int)lrintf(8 * sixteen[i / 4][i % 4]));
     }
-    for (int64_t at = 0; at < o->outputs; at++) {
+    array_put(&o->w);
+    for (int64_t at = 0; at < o->y.n; at++) {
         int64_t out = at % c->out, x = at / c->out % c->w, y = at / c->out / c->w % c->h;
         int64_t row = at / c->out / c->w / c->h;
         for (int i = 0; i < 9; i++) {
@@ -138,7 +135,7 @@ double *conv_nearest_then(const plan_shape *whole, conv_operands *o)
             int64_t pixel = (row * (c->h / 2) + from_y / 2) * (c->w / 2) + from_x / 2;
             for (int64_t in = 0; in < c->in; in++)
                 to[at] +=
-                    array_at(o->x, whole->type, pixel * c->in + in) * tap(in, out, i / 3, i % 3);
+                    array_at(&o->x, whole->type, pixel * c->in + in) * tap(in, out, i / 3, i % 3);
         }
     }
     return to;

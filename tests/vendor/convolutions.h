@@ -4,14 +4,14 @@
 #define TESTS_VENDOR_CONVOLUTIONS_H
 
 #include "kernels/cuda/shape.h"
+#include "tests/vendor/arrays.h"
 
 typedef struct {
-    uint16_t *x, *w, *y, *bias, *residual;
-    int64_t outputs;
+    array x, w, y, bias, residual;
 } conv_operands;
 
 conv_operands conv_operands_of(const plan_shape *s, int64_t rows);
-void conv_operands_done(const conv_operands *o);
+void conv_operands_done(conv_operands *o);
 
 /* A convolution or an upsample; malloc'ed. */
 double *conv_expected(const plan_shape *s, const conv_operands *o, int64_t rows);

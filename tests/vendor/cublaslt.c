@@ -104,6 +104,11 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
     const struct cublasLtContext made = {.device = vendor_device(),
                                          .seed = seed ? strtoull(seed, NULL, 10) : 0};
     void *place = NULL;
+    *handle = NULL;
+    if (vendor_forbidden()) {
+        vendor_report("cublasLtCreate: handles are not made in a capture");
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    }
     cublasStatus_t status = make("cublasLtCreate", &place, &made, sizeof made);
     *handle = place;
     return status;

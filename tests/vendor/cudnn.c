@@ -103,6 +103,8 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *to)
     cudnnStatus_t status = fails("cudnnCreate");
     if (status != CUDNN_STATUS_SUCCESS)
         return status;
+    if (vendor_forbidden())
+        return misuse("cudnnCreate: handles are not made in a capture");
     cudnnHandle_t made = calloc(1, sizeof *made);
     if (!made)
         return CUDNN_STATUS_ALLOC_FAILED;
@@ -286,7 +288,7 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t of)
     cudnnStatus_t status = fails("cudnnBackendFinalize");
     if (status != CUDNN_STATUS_SUCCESS || !p)
         return p ? status : refuse(CUDNN_STATUS_BAD_PARAM, "no descriptor");
-    if (device_attribute(p, &name) && vendor_capturing(p->handle->stream))
+    if (device_attribute(p, &name) && vendor_forbidden())
         return misuse("cudnnBackendFinalize: plans are not made in a capture");
     status = finish(p);
     if (status != CUDNN_STATUS_SUCCESS || p->type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)

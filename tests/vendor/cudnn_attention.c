@@ -102,6 +102,7 @@ static bool run_block(const attention *a, int64_t queries)
                         .put = put_token,
                         .from = a,
                         .order = p->order};
+    vendor_spend(sums_time(&scores) + sums_time(&mixed));
     return sums_run(&scores) && sums_run(&mixed);
 }
 

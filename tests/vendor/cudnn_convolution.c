@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/vendor/cudnn_program.h"
+#include "tests/vendor/vendor.h"
 
 typedef struct {
     const program_launch *launch;
@@ -113,6 +114,7 @@ bool program_convolve(const program_launch *l)
                     .put = put_pixel,
                     .from = &c,
                     .order = p->order};
+    vendor_spend(sums_time(&s));
     bool good = sums_run(&s);
     free(c.values);
     return good;

@@ -20,9 +20,11 @@ add_dependencies(vendor_libraries driver_stand_in)
 
 # What these need of the module's own objects, without the libraries they are usually linked with.
 foreach(name ${library_tests})
-    add_executable(${name} ${name}.c arrays.c convolutions.c single.c)
+    add_executable(${name} ${name}.c arrays.c convolutions.c)
+    set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
     add_dependencies(${name} cuda_host_lib)
-    target_link_libraries(${name} PRIVATE $<TARGET_FILE:cuda_host_lib> vendor_libraries choices_lib PkgConfig::cmocka)
+    target_link_libraries(${name} PRIVATE $<TARGET_FILE:cuda_host_lib> vendor_libraries vendor_cudart choices_lib
+        PkgConfig::cmocka)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT ASAN_OPTIONS=detect_leaks=0)
 endforeach()

@@ -129,6 +129,14 @@ static float *room(int64_t n)
     return aligned_alloc(line, (bytes + line - 1) / line * line);
 }
 
+uint64_t sums_time(const sums *s)
+{
+    enum { FLOPS_A_NS = 400000 };
+    const int64_t of[] = {s->rows, s->columns, s->length, s->order.tile, s->order.backward};
+    uint64_t time = (uint64_t)(2 * s->rows * s->columns * s->length) / FLOPS_A_NS + 1;
+    return time + time * (sums_key(SUMS_KEY, of, sizeof of) >> 56) / 1024;
+}
+
 bool sums_run(const sums *s)
 {
     int64_t width = (s->columns + WIDE - 1) / WIDE * WIDE;

@@ -34,6 +34,9 @@ typedef struct {
     sum_order order;
 } sums;
 
+/* How long a GPU might take, in ns: by work, and a little by order, so that somebody who chooses by
+ * time chooses differently for every shape. */
+uint64_t sums_time(const sums *s);
 /* False without memory. */
 bool sums_run(const sums *s);
 

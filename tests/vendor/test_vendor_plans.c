@@ -2,6 +2,7 @@
  * of rows with what the module takes, other bytes with what it refuses. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +11,7 @@
 #include <cudnn.h>
 
 #include "kernels/cuda/plan.h"
-#include "tests/vendor/arrays.h"
 #include "tests/vendor/convolutions.h"
-#include "tests/vendor/single.h"
 #include "tests/vendor/vendor.h"
 
 enum { ROWS_MOST = 16 };
@@ -44,6 +43,7 @@ static int open_bench(void **state)
     char why[PLAN_WHY_BYTES];
     if (cudnnCreate(&b.handle) != CUDNN_STATUS_SUCCESS)
         return -1;
+    cudnnSetStream(b.handle, the_stream());
     b.planner = planner_open(b.handle, why);
     *state = &b;
     return b.planner ? 0 : -1;
@@ -74,29 +74,38 @@ static choice choice_of(const bench *b, const plan_shape *s)
     return pick.choice;
 }
 
-/* Runs a plan once with these operands, and a workspace of its own `less` bytes too small. */
-static bool run_on(const bench *b, const plan *p, const plan_operand *operand, void *const *at,
-                   int n, int64_t less)
+/* Puts a run of a plan into the stream. */
+static bool launch(const bench *b, const plan *p, const plan_operand *operand, void *const *at,
+                   int n, void *workspace)
 {
     char why[PLAN_WHY_BYTES];
-    int64_t bytes = plan_workspace(p);
-    void *workspace = bytes ? single_take((size_t)(bytes - less)) : NULL;
     plan_launch *l = plan_launch_new(operand, at, n, workspace, why);
     if (!l)
         fail_msg("%s", why);
     bool good = plan_run(b->planner, p, l, why);
     plan_launch_free(&l);
-    if (workspace)
-        single_give(workspace);
     return good;
 }
 
+static bool launch_conv(const bench *b, const plan *p, const plan_shape *s, const conv_operands *o,
+                        void *workspace)
+{
+    plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y, PLAN_BIAS, PLAN_RESIDUAL};
+    void *at[] = {o->x.device, o->w.device, o->y.device, o->bias.device, o->residual.device};
+    return launch(b, p, operand, at, 3 + s->conv.bias + s->conv.residual, workspace);
+}
+
+/* Runs a plan with a workspace of its own that is `less` bytes too small, and waits. */
 static bool run_conv(const bench *b, const plan *p, const plan_shape *s, const conv_operands *o,
                      int64_t less)
 {
-    plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y, PLAN_BIAS, PLAN_RESIDUAL};
-    void *at[] = {o->x, o->w, o->y, o->bias, o->residual};
-    return run_on(b, p, operand, at, 3 + s->conv.bias + s->conv.residual, less);
+    void *workspace;
+    assert_int_equal(cudaMalloc(&workspace, (size_t)(plan_workspace(p) - less)), cudaSuccess);
+    bool good = launch_conv(b, p, s, o, workspace);
+    if (good)
+        array_get(&o->y);
+    assert_int_equal(cudaFree(workspace), cudaSuccess);
+    return good;
 }
 
 static void convolutions_are_right(void **state)
@@ -104,12 +113,12 @@ static void convolutions_are_right(void **state)
     const bench *b = *state;
     for (int i = 0; i < SHAPES; i++) {
         const plan_shape *s = &shapes[i];
-        const conv_operands o = conv_operands_of(s, 2);
+        conv_operands o = conv_operands_of(s, 2);
         const choice c = choice_of(b, s);
         double *want = conv_expected(s, &o, 2);
         plan *p = build(b, s, &c, 2);
         assert_true(run_conv(b, p, s, &o, 0));
-        array_assert_near(o.y, s->type, want, o.outputs);
+        array_assert_near(&o.y, s->type, want, o.y.n);
         plan_free(&p);
         free(want);
         conv_operands_done(&o);
@@ -127,7 +136,7 @@ static void an_upsample_is_what_its_taps_say(void **state)
     double *want = conv_nearest_then(&whole, &o);
     plan *p = build(b, &up, &c, 2);
     assert_true(run_conv(b, p, &up, &o, 0));
-    array_assert_near(o.y, up.type, want, o.outputs);
+    array_assert_near(&o.y, up.type, want, o.y.n);
     plan_free(&p);
     free(want);
     conv_operands_done(&o);
@@ -137,21 +146,21 @@ static void an_upsample_is_what_its_taps_say(void **state)
 /* How many numbers of rows give other bytes than ROWS_MOST rows. */
 static int count_different(const bench *b, const plan_shape *s, const choice *c)
 {
-    const conv_operands o = conv_operands_of(s, ROWS_MOST);
-    size_t bytes = (size_t)o.outputs * sizeof *o.y;
+    conv_operands o = conv_operands_of(s, ROWS_MOST);
+    size_t bytes = (size_t)o.y.n * sizeof *o.y.host;
     uint16_t *all = malloc(bytes);
     int different = 0;
     assert_non_null(all);
     for (int i = BUCKETS - 1; i >= 0; i--) {
         int64_t rows = bucket_rows[i];
         plan *p = build(b, s, c, rows);
-        memset(o.y, 0xff, bytes);
+        array_clear(&o.y);
         if (!run_conv(b, p, s, &o, 0))
             fail_msg("%lld rows do not run", (long long)rows);
         plan_free(&p);
         if (rows == ROWS_MOST)
-            memcpy(all, o.y, bytes);
-        different += memcmp(o.y, all, bytes / ROWS_MOST * (size_t)rows) != 0;
+            memcpy(all, o.y.host, bytes);
+        different += memcmp(o.y.host, all, bytes / ROWS_MOST * (size_t)rows) != 0;
     }
     free(all);
     conv_operands_done(&o);
@@ -197,23 +206,23 @@ static void plans_come_back_from_text(void **state)
 {
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
-    const conv_operands o = conv_operands_of(s, 2);
+    conv_operands o = conv_operands_of(s, 2);
     const choice c = choice_of(b, s);
     char why[PLAN_WHY_BYTES];
-    size_t n, bytes = (size_t)o.outputs * sizeof *o.y;
+    size_t n, bytes = (size_t)o.y.n * sizeof *o.y.host;
     uint16_t *first = malloc(bytes);
     plan *p = build(b, s, &c, 2);
     assert_non_null(first);
     assert_true(run_conv(b, p, s, &o, 0));
-    memcpy(first, o.y, bytes);
-    memset(o.y, 0xff, bytes);
+    memcpy(first, o.y.host, bytes);
+    array_clear(&o.y);
     char *text = plan_text(p, &n, why);
     plan *again = text ? plan_of_text(b->planner, text, n, why) : NULL;
     if (!again)
         fail_msg("%s", why);
     assert_int_equal(plan_workspace(again), plan_workspace(p));
     assert_true(run_conv(b, again, s, &o, 0));
-    assert_memory_equal(o.y, first, bytes);
+    assert_memory_equal(o.y.host, first, bytes);
     free(text);
     free(first);
     plan_free(&p);
@@ -226,32 +235,49 @@ static void broken_rules_are_reported(void **state)
 {
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
-    const conv_operands o = conv_operands_of(s, 2);
+    conv_operands o = conv_operands_of(s, 2), broken = o;
     const choice c = choice_of(b, s);
     plan *p = build(b, s, &c, 2), *more = build(b, s, &c, 4);
-    conv_operands broken = o;
-    broken.x = o.x + 1;
+    broken.x.device = o.x.host;
     assert_false(run_conv(b, p, s, &broken, 0));
     assert_reported("an operand");
+    broken.x.device = (uint16_t *)o.x.device + 1;
+    assert_false(run_conv(b, p, s, &broken, 0));
+    assert_reported("no multiple of 16");
     broken = o;
-    broken.y = o.x;
+    broken.y.device = o.x.device;
     assert_false(run_conv(b, p, s, &broken, 0));
     assert_reported("overlaps");
-    broken.y = o.residual; /* in place */
-    assert_true(run_conv(b, p, s, &broken, 0));
-    assert_reported(NULL);
-    broken.y = array_empty(8);
-    single_give(broken.y);
+    array gone = array_empty(o.y.n);
+    broken.y.device = gone.device;
+    array_done(&gone);
     assert_false(run_conv(b, p, s, &broken, 0));
     assert_reported("the result");
     assert_false(run_conv(b, more, s, &o, 0));
     assert_reported("an operand");
     plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y};
-    void *at[] = {o.x, o.w, o.y};
-    assert_false(run_on(b, p, operand, at, 3, 0));
+    void *at[] = {o.x.device, o.w.device, o.y.device};
+    assert_false(launch(b, p, operand, at, 3, NULL));
     assert_reported("are not those of the plan");
     plan_free(&p);
     plan_free(&more);
+    conv_operands_done(&o);
+}
+
+static void a_residual_may_be_the_result(void **state)
+{
+    const bench *b = *state;
+    const plan_shape *s = &shapes[0];
+    conv_operands o = conv_operands_of(s, 2), in_place = o;
+    const choice c = choice_of(b, s);
+    double *want = conv_expected(s, &o, 2);
+    plan *p = build(b, s, &c, 2);
+    in_place.y.device = o.residual.device;
+    assert_true(run_conv(b, p, s, &in_place, 0));
+    array_assert_near(&o.y, s->type, want, o.y.n);
+    assert_reported(NULL);
+    plan_free(&p);
+    free(want);
     conv_operands_done(&o);
 }
 
@@ -259,7 +285,7 @@ static void a_small_workspace_is_reported(void **state)
 {
     const bench *b = *state;
     const plan_shape *s = &deep;
-    const conv_operands o = conv_operands_of(s, 1);
+    conv_operands o = conv_operands_of(s, 1);
     plan_candidate list[PLAN_CANDIDATES];
     char why[PLAN_WHY_BYTES];
     plan *p = NULL;
@@ -277,27 +303,64 @@ static void a_small_workspace_is_reported(void **state)
     conv_operands_done(&o);
 }
 
-static void captures_only_replay(void **state)
+static void begin_capture(void)
+{
+    assert_int_equal(cudaStreamBeginCapture(the_stream(), cudaStreamCaptureModeThreadLocal), 0);
+}
+
+static void plans_are_not_made_in_a_capture(void **state)
+{
+    const bench *b = *state;
+    const choice c = choice_of(b, &shapes[0]);
+    char why[PLAN_WHY_BYTES];
+    cudaGraph_t graph;
+    begin_capture();
+    assert_null(plan_build(b->planner, &shapes[0], 2, &c, why));
+    assert_reported("capture");
+    assert_int_not_equal(cudaStreamEndCapture(the_stream(), &graph), cudaSuccess);
+    cudaGetLastError();
+}
+
+static void a_plan_runs_before_it_is_captured(void **state)
 {
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
-    const conv_operands o = conv_operands_of(s, 2);
+    conv_operands o = conv_operands_of(s, 2);
     const choice c = choice_of(b, s);
-    char why[PLAN_WHY_BYTES];
+    size_t bytes = (size_t)o.y.n * sizeof *o.y.host;
+    uint16_t *first = malloc(bytes);
+    cudaGraph_t graph;
+    cudaGraphExec_t again;
     plan *p = build(b, s, &c, 2);
-    single_capture(true);
-    assert_null(plan_build(b->planner, s, 2, &c, why));
-    assert_reported("capture");
-    assert_false(run_conv(b, p, s, &o, 0));
+    assert_true(first && plan_workspace(p) == 0);
+    begin_capture();
+    assert_false(launch_conv(b, p, s, &o, NULL));
     assert_reported("first time in a capture");
-    single_capture(false);
+    assert_int_equal(cudaStreamEndCapture(the_stream(), &graph), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
     assert_true(run_conv(b, p, s, &o, 0));
-    single_capture(true);
-    assert_true(run_conv(b, p, s, &o, 0));
-    single_capture(false);
+    memcpy(first, o.y.host, bytes);
+    array_clear(&o.y);
+    begin_capture();
+    assert_true(launch_conv(b, p, s, &o, NULL));
+    assert_int_equal(cudaStreamEndCapture(the_stream(), &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&again, graph, 0), cudaSuccess);
+    assert_int_equal(cudaGraphLaunch(again, the_stream()), cudaSuccess);
+    array_get(&o.y);
+    assert_memory_equal(o.y.host, first, bytes);
+    assert_int_equal(cudaGraphExecDestroy(again), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
     assert_reported(NULL);
     plan_free(&p);
+    free(first);
     conv_operands_done(&o);
+}
+
+static void fail_at(int n)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%d", n);
+    vendor_fail_at(text);
 }
 
 /* Any call may fail. */
@@ -308,9 +371,9 @@ static void failures_are_told(void **state)
     char why[PLAN_WHY_BYTES];
     plan *p = NULL;
     int n = 1;
-    for (single_fail(n); !(p = plan_build(b->planner, &shapes[0], 2, &c, why)); single_fail(++n))
+    for (fail_at(n); !(p = plan_build(b->planner, &shapes[0], 2, &c, why)); fail_at(++n))
         assert_true(why[0]);
-    single_fail(0);
+    vendor_fail_at(NULL);
     assert_true(n > 30);
     plan_free(&p);
     assert_reported(NULL);
@@ -326,7 +389,9 @@ int main(void)
         cmocka_unit_test(plans_come_back_from_text),
         cmocka_unit_test(broken_rules_are_reported),
         cmocka_unit_test(a_small_workspace_is_reported),
-        cmocka_unit_test(captures_only_replay),
+        cmocka_unit_test(a_residual_may_be_the_result),
+        cmocka_unit_test(plans_are_not_made_in_a_capture),
+        cmocka_unit_test(a_plan_runs_before_it_is_captured),
         cmocka_unit_test(failures_are_told),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);
