@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFERS = 32 };
+enum { OFFERS = 32, ALIGNMENT = 16 };
 
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == CHOICE_ALGO_WORDS * sizeof(uint64_t),
                "an algorithm fits into a choice");
@@ -161,6 +161,20 @@ bool product_is_good(struct cublasLtContext *handle, const product_shape *s, con
     return true;
 }
 
+/* Left to itself the heuristic takes all operands to lie at multiples of 256. */
+static bool set_alignments(cublasLtMatmulPreference_t like, char *why)
+{
+    static const cublasLtMatmulPreferenceAttributes_t operands[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const uint32_t bytes = ALIGNMENT;
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof operands / sizeof *operands; i++)
+        good = check(why, "an alignment",
+                     cublasLtMatmulPreferenceSetAttribute(like, operands[i], &bytes, sizeof bytes));
+    return good;
+}
+
 /* What the heuristic offers without workspace and reductions, best first; how many. */
 static int offers(cublasLtHandle_t handle, product *p, cublasLtMatmulHeuristicResult_t to[OFFERS],
                   char *why)
@@ -177,6 +191,7 @@ static int offers(cublasLtHandle_t handle, product *p, cublasLtMatmulHeuristicRe
         check(why, "a reduction scheme",
               cublasLtMatmulPreferenceSetAttribute(like, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                                                    &reductions, sizeof reductions)) &&
+        set_alignments(like, why) &&
         check(why, "the heuristic",
               cublasLtMatmulAlgoGetHeuristic(handle, p->how, p->w, p->x, p->y, p->y, like, OFFERS,
                                              to, &n));
