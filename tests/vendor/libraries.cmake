@@ -1,6 +1,6 @@
 # cuBLASLt's stand-in is whole; cuDNN's is in front of the real library, which plans for a device that is described. Their
 # names are hidden: in a module they must not stand in for anybody else's.
-set(library_tests test_vendor_products test_vendor_plans)
+set(library_tests test_vendor_products test_vendor_plans test_vendor_attention)
 if(NOT TARGET cuda_host_lib)
     foreach(name ${library_tests})
         add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: no headers or libraries of cuDNN and cuBLASLt")
@@ -20,7 +20,7 @@ add_dependencies(vendor_libraries driver_stand_in)
 
 # What these need of the module's own objects, without the libraries they are usually linked with.
 foreach(name ${library_tests})
-    add_executable(${name} ${name}.c arrays.c convolutions.c)
+    add_executable(${name} ${name}.c arrays.c bench.c convolutions.c)
     set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
     add_dependencies(${name} cuda_host_lib)
     target_link_libraries(${name} PRIVATE $<TARGET_FILE:cuda_host_lib> vendor_libraries vendor_cudart choices_lib

@@ -8,9 +8,7 @@
 
 #include <cmocka.h>
 
-#include <cudnn.h>
-
-#include "kernels/cuda/plan.h"
+#include "tests/vendor/bench.h"
 #include "tests/vendor/convolutions.h"
 #include "tests/vendor/vendor.h"
 
@@ -31,68 +29,12 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 /* Few pixels, many channels: engines split its sums. */
 static const plan_shape deep = {SHAPE_CONV, F16, .conv = {8, 8, 640, 64, 3, 1, false, false, true}};
 
-/* A handle of the stand-in and a planner for it. */
-typedef struct {
-    cudnnHandle_t handle;
-    planner *planner;
-} bench;
-
-static int open_bench(void **state)
-{
-    static bench b;
-    char why[PLAN_WHY_BYTES];
-    if (cudnnCreate(&b.handle) != CUDNN_STATUS_SUCCESS)
-        return -1;
-    cudnnSetStream(b.handle, the_stream());
-    b.planner = planner_open(b.handle, why);
-    *state = &b;
-    return b.planner ? 0 : -1;
-}
-
-static int close_bench(void **state)
-{
-    bench *b = *state;
-    planner_free(&b->planner);
-    return cudnnDestroy(b->handle) != CUDNN_STATUS_SUCCESS;
-}
-
-static plan *build(const bench *b, const plan_shape *s, const choice *c, int64_t rows)
-{
-    char why[PLAN_WHY_BYTES];
-    plan *p = plan_build(b->planner, s, rows, c, why);
-    if (!p)
-        fail_msg("%s", why);
-    return p;
-}
-
-static choice choice_of(const bench *b, const plan_shape *s)
-{
-    plan_pick pick;
-    char why[PLAN_WHY_BYTES];
-    if (!plan_choose(b->planner, s, &pick, why))
-        fail_msg("%s", why);
-    return pick.choice;
-}
-
-/* Puts a run of a plan into the stream. */
-static bool launch(const bench *b, const plan *p, const plan_operand *operand, void *const *at,
-                   int n, void *workspace)
-{
-    char why[PLAN_WHY_BYTES];
-    plan_launch *l = plan_launch_new(operand, at, n, workspace, why);
-    if (!l)
-        fail_msg("%s", why);
-    bool good = plan_run(b->planner, p, l, why);
-    plan_launch_free(&l);
-    return good;
-}
-
 static bool launch_conv(const bench *b, const plan *p, const plan_shape *s, const conv_operands *o,
                         void *workspace)
 {
     plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y, PLAN_BIAS, PLAN_RESIDUAL};
     void *at[] = {o->x.device, o->w.device, o->y.device, o->bias.device, o->residual.device};
-    return launch(b, p, operand, at, 3 + s->conv.bias + s->conv.residual, workspace);
+    return bench_launch(b, p, operand, at, 3 + s->conv.bias + s->conv.residual, workspace);
 }
 
 /* Runs a plan with a workspace of its own that is `less` bytes too small, and waits. */
@@ -114,9 +56,9 @@ static void convolutions_are_right(void **state)
     for (int i = 0; i < SHAPES; i++) {
         const plan_shape *s = &shapes[i];
         conv_operands o = conv_operands_of(s, 2);
-        const choice c = choice_of(b, s);
+        const choice c = bench_choice(b, s);
         double *want = conv_expected(s, &o, 2);
-        plan *p = build(b, s, &c, 2);
+        plan *p = bench_plan(b, s, &c, 2);
         assert_true(run_conv(b, p, s, &o, 0));
         array_assert_near(&o.y, s->type, want, o.y.n);
         plan_free(&p);
@@ -132,9 +74,9 @@ static void an_upsample_is_what_its_taps_say(void **state)
     plan_shape whole = {SHAPE_CONV, F16, .conv = {8, 12, 16, 24, 3, 1, false, false, false}};
     const plan_shape up = upsample_of(&whole);
     conv_operands o = conv_operands_of(&up, 2);
-    const choice c = choice_of(b, &up);
+    const choice c = bench_choice(b, &up);
     double *want = conv_nearest_then(&whole, &o);
-    plan *p = build(b, &up, &c, 2);
+    plan *p = bench_plan(b, &up, &c, 2);
     assert_true(run_conv(b, p, &up, &o, 0));
     array_assert_near(&o.y, up.type, want, o.y.n);
     plan_free(&p);
@@ -153,7 +95,7 @@ static int count_different(const bench *b, const plan_shape *s, const choice *c)
     assert_non_null(all);
     for (int i = BUCKETS - 1; i >= 0; i--) {
         int64_t rows = bucket_rows[i];
-        plan *p = build(b, s, c, rows);
+        plan *p = bench_plan(b, s, c, rows);
         array_clear(&o.y);
         if (!run_conv(b, p, s, &o, 0))
             fail_msg("%lld rows do not run", (long long)rows);
@@ -171,7 +113,7 @@ static void choices_give_the_same_bytes(void **state)
 {
     const bench *b = *state;
     for (int i = 0; i < SHAPES; i++) {
-        const choice c = choice_of(b, &shapes[i]);
+        const choice c = bench_choice(b, &shapes[i]);
         assert_int_equal(count_different(b, &shapes[i], &c), 0);
     }
     assert_reported(NULL);
@@ -207,11 +149,11 @@ static void plans_come_back_from_text(void **state)
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
     conv_operands o = conv_operands_of(s, 2);
-    const choice c = choice_of(b, s);
+    const choice c = bench_choice(b, s);
     char why[PLAN_WHY_BYTES];
     size_t n, bytes = (size_t)o.y.n * sizeof *o.y.host;
     uint16_t *first = malloc(bytes);
-    plan *p = build(b, s, &c, 2);
+    plan *p = bench_plan(b, s, &c, 2);
     assert_non_null(first);
     assert_true(run_conv(b, p, s, &o, 0));
     memcpy(first, o.y.host, bytes);
@@ -236,8 +178,8 @@ static void broken_rules_are_reported(void **state)
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
     conv_operands o = conv_operands_of(s, 2), broken = o;
-    const choice c = choice_of(b, s);
-    plan *p = build(b, s, &c, 2), *more = build(b, s, &c, 4);
+    const choice c = bench_choice(b, s);
+    plan *p = bench_plan(b, s, &c, 2), *more = bench_plan(b, s, &c, 4);
     broken.x.device = o.x.host;
     assert_false(run_conv(b, p, s, &broken, 0));
     assert_reported("an operand");
@@ -257,7 +199,7 @@ static void broken_rules_are_reported(void **state)
     assert_reported("an operand");
     plan_operand operand[] = {PLAN_X, PLAN_W, PLAN_Y};
     void *at[] = {o.x.device, o.w.device, o.y.device};
-    assert_false(launch(b, p, operand, at, 3, NULL));
+    assert_false(bench_launch(b, p, operand, at, 3, NULL));
     assert_reported("are not those of the plan");
     plan_free(&p);
     plan_free(&more);
@@ -269,9 +211,9 @@ static void a_residual_may_be_the_result(void **state)
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
     conv_operands o = conv_operands_of(s, 2), in_place = o;
-    const choice c = choice_of(b, s);
+    const choice c = bench_choice(b, s);
     double *want = conv_expected(s, &o, 2);
-    plan *p = build(b, s, &c, 2);
+    plan *p = bench_plan(b, s, &c, 2);
     in_place.y.device = o.residual.device;
     assert_true(run_conv(b, p, s, &in_place, 0));
     array_assert_near(&o.y, s->type, want, o.y.n);
@@ -292,7 +234,7 @@ static void a_small_workspace_is_reported(void **state)
     int n = planner_candidates(b->planner, s, 1, list, why);
     for (int i = 0; i < n && (!p || plan_workspace(p) == 0); i++) {
         plan_free(&p);
-        p = build(b, s, &list[i].choice, 1);
+        p = bench_plan(b, s, &list[i].choice, 1);
     }
     assert_true(p && plan_workspace(p) > 0);
     assert_true(run_conv(b, p, s, &o, 0));
@@ -311,7 +253,7 @@ static void begin_capture(void)
 static void plans_are_not_made_in_a_capture(void **state)
 {
     const bench *b = *state;
-    const choice c = choice_of(b, &shapes[0]);
+    const choice c = bench_choice(b, &shapes[0]);
     char why[PLAN_WHY_BYTES];
     cudaGraph_t graph;
     begin_capture();
@@ -326,12 +268,12 @@ static void a_plan_runs_before_it_is_captured(void **state)
     const bench *b = *state;
     const plan_shape *s = &shapes[0];
     conv_operands o = conv_operands_of(s, 2);
-    const choice c = choice_of(b, s);
+    const choice c = bench_choice(b, s);
     size_t bytes = (size_t)o.y.n * sizeof *o.y.host;
     uint16_t *first = malloc(bytes);
     cudaGraph_t graph;
     cudaGraphExec_t again;
-    plan *p = build(b, s, &c, 2);
+    plan *p = bench_plan(b, s, &c, 2);
     assert_true(first && plan_workspace(p) == 0);
     begin_capture();
     assert_false(launch_conv(b, p, s, &o, NULL));
@@ -367,7 +309,7 @@ static void fail_at(int n)
 static void failures_are_told(void **state)
 {
     const bench *b = *state;
-    const choice c = choice_of(b, &shapes[0]);
+    const choice c = bench_choice(b, &shapes[0]);
     char why[PLAN_WHY_BYTES];
     plan *p = NULL;
     int n = 1;
@@ -394,5 +336,5 @@ int main(void)
         cmocka_unit_test(a_plan_runs_before_it_is_captured),
         cmocka_unit_test(failures_are_told),
     };
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, bench_open, bench_close);
 }
