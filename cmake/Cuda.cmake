@@ -23,21 +23,23 @@ target_link_libraries(cuda_host_lib PUBLIC ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
 
 # The module: the host objects and the kernels, loaded by the programs when a GPU is asked for. nvrtc, which cuDNN loads,
 # looks for its parts by bare names: hence the old kind of rpath, and load_compiler() in module.c.
-# overpaint_module(NAME library...): lib/overpaint/overpaint-NAME.so of the host objects and these.
+# overpaint_module(NAME library...): lib/overpaint/overpaint-NAME.so of the host objects and these: the vendor's libraries
+# and the kernels, or what stands in for them.
 function(overpaint_module name)
     file(WRITE ${CMAKE_BINARY_DIR}/nothing.c "typedef int nothing_else;\n")
     add_library(overpaint-${name} MODULE ${CMAKE_BINARY_DIR}/nothing.c)
     set_target_properties(overpaint-${name} PROPERTIES PREFIX "" LINK_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/exports.map
         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/overpaint)
+    add_dependencies(overpaint-${name} cuda_host_lib)
     target_link_libraries(overpaint-${name} PRIVATE
-        -Wl,--whole-archive cuda_host_lib -Wl,--no-whole-archive ${ARGN} choices_lib kernels_lib -Wl,-z,defs
-        -Wl,--version-script=${CMAKE_SOURCE_DIR}/kernels/cuda/exports.map)
+        -Wl,--whole-archive $<TARGET_FILE:cuda_host_lib> -Wl,--no-whole-archive ${ARGN} choices_lib kernels_lib
+        -Wl,-z,defs -Wl,--version-script=${CMAKE_SOURCE_DIR}/kernels/cuda/exports.map)
 endfunction()
 
 if(TARGET cuda_kernels AND NOT OVERPAINT_SANITIZE AND NOT OVERPAINT_FUZZ)
     find_library(CUDART_LIBRARY cudart_static REQUIRED HINTS ${OVERPAINT_CUDA_HOME}/lib64 ${OVERPAINT_CUDA_HOME}/lib)
     get_filename_component(cuda_libraries ${CUBLASLT_LIBRARY} DIRECTORY)
-    overpaint_module(cuda ${cuda_objects} ${CUDART_LIBRARY} dl rt stdc++
+    overpaint_module(cuda ${cuda_objects} ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY} ${CUDART_LIBRARY} dl rt stdc++
         -Wl,--disable-new-dtags,-rpath,${cuda_libraries})
     add_dependencies(overpaint-cuda cuda_kernels)
     set_target_properties(overpaint-cuda PROPERTIES SKIP_BUILD_RPATH ON)
