@@ -138,12 +138,15 @@ cudaError_t cudaGetDeviceCount(int *count)
 
 cudaError_t cudaSetDevice(int index)
 {
-    return call("cudaSetDevice", SAFE, [=](held &) {
-        if (index < 0 || (size_t)index >= the().devices.size())
-            return cudaErrorInvalidDevice;
-        device_chosen = index;
-        return cudaSuccess;
+    const bool there = index >= 0 && (size_t)index < the().devices.size();
+    const int before = device_chosen;
+    device_chosen = there ? index : before; /* who leaves a lost device hears nothing of it */
+    const cudaError_t status = call("cudaSetDevice", SAFE, [=](held &) {
+        return there ? cudaSuccess : cudaErrorInvalidDevice;
     });
+    if (status)
+        device_chosen = before;
+    return status;
 }
 
 /* A lost device stays lost: only what it has not got in the way of is forgotten. */

@@ -254,6 +254,11 @@ static void modes_say_whom_they_forbid(void)
     OK(cudaStreamBeginCapture(have.s, cudaStreamCaptureModeRelaxed));
     GIVES(cudaErrorStreamCaptureUnsupported, waits());
     GIVES(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(have.s, &ended));
+    OK(cudaStreamBeginCapture(have.s, cudaStreamCaptureModeRelaxed));
+    OK(asks()); /* about what was recorded before */
+    OK(cudaEventRecord(have.e, have.s));
+    GIVES(cudaErrorCapturedEvent, asks());
+    GIVES(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(have.s, &ended));
 }
 
 static void streams_fork_and_join(void)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/vendor/cases.h"
 #include "tests/vendor/planted.h"
@@ -104,6 +105,18 @@ static void what_is_freed_is_gone(void)
     GIVES(cudaErrorInvalidValue, cudaMemsetAsync(kept + 3, 0, 5, s));
     REPORTED("5 bytes");
     OK(cudaMemsetAsync(kept + 3, 0, 4, s));
+    NEED(device_floats(4) != p); /* what is kept too long is not valid by chance */
+}
+
+/* The machine's own memory is not used up by what comes and goes. */
+static void freed_memory_is_given_back(void)
+{
+    unsigned char resident;
+    float *p = device_floats(MIB);
+    void *page = (void *)((uintptr_t)(p + MIB / 2) / 4096 * 4096);
+    NEED(mincore(page, 4096, &resident) == 0 && (resident & 1));
+    OK(cudaFree(p));
+    NEED(mincore(page, 4096, &resident) == 0 && !(resident & 1));
 }
 
 static void freeing_waits(void)
@@ -171,7 +184,7 @@ static void mapped_memory(void)
 {
     const driver_calls cu = driver();
     cudaStream_t s = new_stream();
-    CUmemGenericAllocationHandle handle[2];
+    CUmemGenericAllocationHandle handle[2], third;
     CUdeviceptr at;
     size_t grain, left, total;
     OK((int)cu.granularity(&grain, &PROP, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
@@ -184,7 +197,9 @@ static void mapped_memory(void)
         OK((int)cu.create(handle + i, grain, &PROP, 0));
         OK((int)cu.map(at + i * grain, grain, 0, handle[i], 0));
     }
-    GIVES(CUDA_ERROR_ALREADY_MAPPED, (int)cu.map(at + grain, grain, 0, handle[0], 0));
+    OK((int)cu.create(&third, grain, &PROP, 0));
+    GIVES(CUDA_ERROR_ALREADY_MAPPED, (int)cu.map(at + grain, grain, 0, third, 0));
+    OK((int)cu.release(third));
     GIVES(CUDA_ERROR_ALREADY_MAPPED, (int)cu.map(at + 5 * grain, grain, 0, handle[0], 0));
     GIVES(cudaErrorInvalidValue, cudaMemsetAsync((void *)at, 0, 4, s)); /* no access yet */
     REPORTED("no device memory");
@@ -254,12 +269,14 @@ static void entry_points(void)
 static void kernels_are_checked(void)
 {
     cudaStream_t s = new_stream();
-    float *out = device_floats(100), *in = device_floats(101);
+    float *out = device_floats(100), *in = device_floats(101), *pinned = pinned_floats(1, -1);
     OK(cudaMemsetAsync(in, 0, 404, s));
     OK(planted_add(s, out, in, 3, 100));
     NEED(read_float(out + 99, s) == 3);
     OK(planted_add(s, out, in, 3, 101));
+    get_float(pinned, out, s);
     GIVES(cudaErrorLaunchFailure, cudaStreamSynchronize(s));
+    NEED(*pinned == -1); /* nothing runs behind it */
     REPORTED("add_kernel: block (1,0) thread 36: store of 4 bytes");
     GIVES(cudaErrorLaunchFailure, cudaFree(out));
     GIVES(cudaErrorLaunchFailure, cudaGetLastError());
@@ -286,6 +303,7 @@ int main(void)
         CASE(memory_ends, .memory = "16777216"),
         CASE(addresses_come_again),
         CASE(what_is_freed_is_gone),
+        CASE(freed_memory_is_given_back),
         CASE(freeing_waits, .order = "late"),
         CASE(copies_are_checked),
         CASE(libraries_ask),

@@ -2,8 +2,10 @@
  * what it may not rely on does not in some. */
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/vendor/cases.h"
 #include "tests/vendor/planted.h"
@@ -334,6 +336,28 @@ static void devices_are_apart(void)
     GIVES(cudaErrorLaunchFailure, cudaStreamSynchronize(other));
     REPORTED("outside of every allocation");
     GIVES(cudaErrorLaunchFailure, cudaFree(NULL));
+    OK(cudaSetDevice(0)); /* which is not lost */
+    OK(cudaMemsetAsync(p, 0, 4, s));
+    GIVES(cudaErrorLaunchFailure, cudaSetDevice(1));
+    NEED(vendor_device() == 0);
+}
+
+/* For programs that nobody asks for their reports. */
+static void reports_are_written(void)
+{
+    char path[] = "/tmp/test_cudart_XXXXXX", line[100];
+    const int fd = mkstemp(path);
+    NEED(fd >= 0 && close(fd) == 0);
+    NEED(setenv("OVERPAINT_VENDOR_REPORTS", path, 1) == 0);
+    vendor_report("one %d", 1);
+    vendor_report("two");
+    REPORTED("one 1"); /* the first is kept */
+    NEED(vendor_reported() == NULL);
+    FILE *f = fopen(path, "r");
+    NEED(f && unlink(path) == 0);
+    NEED(fgets(line, sizeof line, f) && strcmp(line, "one 1\n") == 0);
+    NEED(fgets(line, sizeof line, f) && strcmp(line, "two\n") == 0);
+    fclose(f);
 }
 
 int main(void)
@@ -364,6 +388,7 @@ int main(void)
         CASE(devices_have_threads, .devices = "2", .order = "late"),
         CASE(devices_have_threads, .devices = "2", .order = "seed:5"),
         CASE(devices_are_apart, .devices = "2", .order = "late"),
+        CASE(reports_are_written),
     };
     return CASES_RUN(cases);
 }
