@@ -34,8 +34,11 @@ typedef struct {
     bool has_run;         /* a plan, outside of a capture */
     int64_t workspace;
     program *program; /* of a plan, read when it first runs */
+    program_life *life;
     pack *pack;
 } part;
+
+static _Atomic(program_life *) lives; /* of all plans that ever ran */
 
 static _Thread_local char own_error[ERROR_BYTES]; /* instead of the library's */
 
@@ -162,6 +165,8 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t p)
     if (gone && gone->real)
         cudnn_real_calls()->cudnnBackendDestroyDescriptor(gone->real);
     if (gone) {
+        if (gone->life)
+            atomic_store(&gone->life->ended, true);
         free(gone->program);
         free(gone->pack);
     }
@@ -298,6 +303,17 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t of)
                                                         CUDNN_TYPE_INT64, 1, &one, &p->workspace);
 }
 
+static program_life *begin_life(void)
+{
+    program_life *made = calloc(1, sizeof *made);
+    if (made) {
+        made->next = atomic_load(&lives);
+        while (!atomic_compare_exchange_weak(&lives, &made->next, made)) {
+        }
+    }
+    return made;
+}
+
 /* The program of a plan, read once; NULL with an error. */
 static const program *program_of(part *plan)
 {
@@ -310,7 +326,8 @@ static const program *program_of(part *plan)
     real->cudnnBackendGetAttribute(plan->real, name, CUDNN_TYPE_CHAR, 0, &n, NULL);
     char *text = calloc((size_t)n + 1, 1);
     plan->program = malloc(sizeof *plan->program);
-    bool good = text && plan->program &&
+    plan->life = begin_life();
+    bool good = text && plan->program && plan->life &&
                 real->cudnnBackendGetAttribute(plan->real, name, CUDNN_TYPE_CHAR, n, &n, text) ==
                     CUDNN_STATUS_SUCCESS &&
                 program_read(plan->program, text, plan->workspace, why);
@@ -357,6 +374,7 @@ static cudnnStatus_t launch(cudnnHandle_t handle, part *plan, const pack *from)
     if (!known)
         return CUDNN_STATUS_NOT_SUPPORTED;
     l.program = *known;
+    l.life = plan->life;
     if (!fill(&l, from))
         return misuse("cudnnBackendExecute: the launch's operands are not those of the plan");
     if (captured && !plan->has_run)

@@ -43,7 +43,7 @@ static void put_weights(const void *from, int64_t i, const float *sum)
     float *to = a->weights + i * a->keys, most = -INFINITY, all = 0;
     for (int64_t j = 0; j < a->keys; j++) {
         to[j] = sum[j] * a->launch->scale;
-        most = fmaxf(most, to[j]);
+        most = to[j] > most ? to[j] : most;
     }
     for (int64_t j = 0; j < a->keys; j++) {
         to[j] = expf(to[j] - most);

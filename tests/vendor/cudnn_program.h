@@ -2,6 +2,7 @@
 #ifndef TESTS_VENDOR_CUDNN_PROGRAM_H
 #define TESTS_VENDOR_CUDNN_PROGRAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,9 +47,17 @@ typedef struct {
 /* A plan's text, of a plan that asks for `workspace` bytes. */
 bool program_read(program *p, const char *text, int64_t workspace, char why[PROGRAM_WHY_BYTES]);
 
+/* What outlives a plan, to tell that it has ended: kernels that a plan has loaded go with it, and a
+ * graph that was captured still names them. */
+typedef struct program_life {
+    atomic_bool ended;
+    struct program_life *next;
+} program_life;
+
 /* A program with its operands, as a stream keeps it. */
 typedef struct {
     program program;
+    const program_life *life;
     void *at[PROGRAM_TENSORS]; /* by index; NULL where there is no memory */
     float scale;
     void *workspace;

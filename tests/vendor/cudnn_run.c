@@ -80,6 +80,10 @@ static void poison(const program_launch *l)
 void program_run(const void *launch)
 {
     const program_launch *l = launch;
+    if (atomic_load(&l->life->ended)) {
+        vendor_report("cudnnBackendExecute: the plan has been destroyed before it runs");
+        return;
+    }
     if (!program_is_good(l))
         return;
     poison(l);

@@ -1,5 +1,8 @@
 # cuBLASLt's stand-in is whole; cuDNN's is in front of the real library, which plans for a device that is described. Their
 # names are hidden: in a module they must not stand in for anybody else's.
+add_executable(test_vendor_numbers test_vendor_numbers.c numbers.c sums.c)
+target_link_libraries(test_vendor_numbers PRIVATE PkgConfig::cmocka m)
+add_test(NAME test_vendor_numbers COMMAND test_vendor_numbers)
 set(library_tests test_vendor_products test_vendor_plans test_vendor_attention)
 if(NOT TARGET cuda_host_lib)
     foreach(name ${library_tests})

@@ -41,11 +41,13 @@ INLINE void add_tile(square *to, const float *row, const float *column, int64_t 
     square part = {0};
     for (int64_t l = 0; l < length; l++, row += HIGH, column += WIDE) {
         const lanes *c = (const lanes *)column;
+#pragma GCC unroll 4 /* so that the sums stay in registers */
         for (int i = 0; i < HIGH; i++) {
             part.at[i][0] += row[i] * c[0];
             part.at[i][1] += row[i] * c[1];
         }
     }
+#pragma GCC unroll 4
     for (int i = 0; i < HIGH; i++) {
         to->at[i][0] += part.at[i][0];
         to->at[i][1] += part.at[i][1];

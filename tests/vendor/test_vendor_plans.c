@@ -10,6 +10,7 @@
 
 #include "tests/vendor/bench.h"
 #include "tests/vendor/convolutions.h"
+#include "tests/vendor/cudnn_program.h"
 #include "tests/vendor/vendor.h"
 
 enum { ROWS_MOST = 16 };
@@ -173,6 +174,47 @@ static void plans_come_back_from_text(void **state)
     assert_reported(NULL);
 }
 
+/* The text of a plan with one word replaced by another of the same length. */
+static void assert_refused(const char *text, const char *word, const char *by, const char *said)
+{
+    char why[PROGRAM_WHY_BYTES] = "";
+    program p;
+    char *changed = strdup(text), *at = changed ? strstr(changed, word) : NULL;
+    assert_true(at && strlen(word) == strlen(by));
+    memcpy(at, by, strlen(by));
+    assert_false(program_read(&p, changed, 0, why));
+    if (!strstr(why, said))
+        fail_msg("%s, expected %s", why, said);
+    free(changed);
+}
+
+static void what_is_not_understood_is_refused(void **state)
+{
+    const bench *b = *state;
+    const choice c = bench_choice(b, &shapes[0]);
+    char why[PLAN_WHY_BYTES], said[PROGRAM_WHY_BYTES];
+    size_t bytes;
+    program read;
+    plan *p = bench_plan(b, &shapes[0], &c, 2);
+    char *text = plan_text(p, &bytes, why);
+    assert_true(text && program_read(&read, text, 0, said));
+    assert_refused(text, "POINTWISE_ADD", "POINTWISE_MUL", "POINTWISE_MUL");
+    assert_refused(text, "CROSS_CORRELATION", "xxxxx_CONVOLUTION", "not a plain");
+    assert_refused(text, "\"beta\":0.0", "\"beta\":1.0", "not a plain");
+    assert_refused(text, "CONVOLUTION_FORWARD", "CONVOLUTION_FORWARX", "first the operation");
+    assert_refused(text, "\"vectCount\":1", "\"vectCount\":4", "dimensions");
+    assert_refused(text, "CUDNN_DATA_HALF", "CUDNN_DATA_INT8", "numbers of type");
+    assert_refused(text, "\"Y\":\"5\"", "\"Y\":\"6\"", "POINTWISE_ADD");
+    assert_refused(text, "\"engine\"", "\"enginX\"", "the engine");
+    assert_refused(text, "operationGraph", "operationXraph", "stored");
+    while (bytes > 0) { /* from the end, so that what is left is its beginning */
+        text[--bytes] = 0;
+        assert_false(program_read(&read, text, 0, said));
+    }
+    free(text);
+    plan_free(&p);
+}
+
 static void broken_rules_are_reported(void **state)
 {
     const bench *b = *state;
@@ -290,10 +332,13 @@ static void a_plan_runs_before_it_is_captured(void **state)
     assert_int_equal(cudaGraphLaunch(again, the_stream()), cudaSuccess);
     array_get(&o.y);
     assert_memory_equal(o.y.host, first, bytes);
-    assert_int_equal(cudaGraphExecDestroy(again), cudaSuccess);
-    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
     assert_reported(NULL);
     plan_free(&p);
+    assert_int_equal(cudaGraphLaunch(again, the_stream()), cudaSuccess);
+    assert_int_equal(cudaStreamSynchronize(the_stream()), cudaSuccess);
+    assert_reported("has been destroyed");
+    assert_int_equal(cudaGraphExecDestroy(again), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
     free(first);
     conv_operands_done(&o);
 }
@@ -329,6 +374,7 @@ int main(void)
         cmocka_unit_test(choices_give_the_same_bytes),
         cmocka_unit_test(other_choices_give_others),
         cmocka_unit_test(plans_come_back_from_text),
+        cmocka_unit_test(what_is_not_understood_is_refused),
         cmocka_unit_test(broken_rules_are_reported),
         cmocka_unit_test(a_small_workspace_is_reported),
         cmocka_unit_test(a_residual_may_be_the_result),
