@@ -9,7 +9,9 @@
  *   OVERPAINT_VENDOR_ORDER     when streams run: `eager` (at the call), `late` (when somebody waits
  *                              for it, no more than that), `seed:N` (at random)
  *   OVERPAINT_VENDOR_FAIL      see vendor_fail_at
- *   OVERPAINT_VENDOR_REPORTS   a file to which every report is added, a line each */
+ *   OVERPAINT_VENDOR_REPORTS   a file to which every report is added, a line each
+ *   OVERPAINT_VENDOR_SEED      the order of what cuBLASLt's heuristic offers (0), for each handle
+ */
 #ifndef TESTS_VENDOR_VENDOR_H
 #define TESTS_VENDOR_VENDOR_H
 
