@@ -1,16 +1,17 @@
-# cuBLASLt's stand-in is whole; cuDNN's is in front of the real library, which plans for a device that is described. Their
-# names are hidden: in a module they must not stand in for anybody else's.
+# Stand-ins for cuBLASLt and cuDNN (LIBRARIES.md). Numbers and sums need nothing of the vendor's.
 add_executable(test_vendor_numbers test_vendor_numbers.c numbers.c sums.c)
 target_link_libraries(test_vendor_numbers PRIVATE PkgConfig::cmocka m)
 add_test(NAME test_vendor_numbers COMMAND test_vendor_numbers)
 set(library_tests test_vendor_products test_vendor_plans test_vendor_attention)
-if(NOT TARGET cuda_host_lib)
+if(NOT TARGET cuda_host_lib OR NOT TARGET vendor_cudart)
     foreach(name ${library_tests})
         add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: no headers or libraries of cuDNN and cuBLASLt")
         set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped:")
     endforeach()
     return()
 endif()
+# cuBLASLt's stand-in is whole; cuDNN's is in front of the real library, which plans for a device that is described. Their
+# names are hidden: in a module they must not stand in for anybody else's.
 add_library(vendor_libraries STATIC numbers.c sums.c cublaslt.c cublaslt_algorithms.c cublaslt_product.c cudnn.c
     cudnn_real.c cudnn_program.c cudnn_run.c cudnn_convolution.c cudnn_attention.c)
 target_include_directories(vendor_libraries SYSTEM PUBLIC ${CUDNN_HEADERS} ${CUBLASLT_HEADERS})
