@@ -1,34 +1,37 @@
 /* bench_step: how long one call of each network takes on a device, and what memory it needs, beside
- * what the dry walk said. Times are the best of --repeat calls after one that is not counted; the
- * autoencoder works on one picture at a time, as the engine lets it. */
-#include <dnnl.h>
-#include <omp.h>
+ * what the dry walk said. Calls before those that are counted are for what is done once (plans,
+ * recording). The UNet works on --rows at a time, as the engine lets it; the autoencoder on one
+ * picture. A call ends when the device has said whether its result is finite, so nothing of it is
+ * left to wait for. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/subject.h"
+#include "bench/timing.h"
+#include "bench/yardstick.h"
+#include "kernels/ops.h"
 #include "proto/clock.h"
+#include "tests/support/rig.h"
 #include "worker/model/tokenizer.h"
 
-enum { ROWS_A_PICTURE = 2 };
+enum { ROWS_A_PICTURE = 2, ROWS_MOST = 64, LISTS_MOST = 16, WARM_UP = 3 };
 
 typedef struct {
     subject of;
-    int64_t width, height, batch, repeat;
+    int64_t width, height, batch, repeat, gemm;
+    const char *rows;
 } settings;
 
 typedef struct {
     dev *d;
     model *m;
     const settings *s;
-    int64_t rss_anon; /* the most that was seen */
+    double *ms;         /* of the calls of one measurement */
+    int64_t rss_anon;   /* the most that was seen */
+    double gemm_gflops; /* 0: not known */
+    json_t *calls;      /* what was measured */
+    err *e;
 } bench;
-
-typedef struct {
-    double load_ms, text_ms, step_ms, encode_ms, decode_ms;
-    double step_gflops, gemm_gflops;
-    int64_t rss_anon, dry_peak;
-} figures;
 
 /* Anonymous memory of this process now, in bytes. */
 static int64_t rss_anon(void)
@@ -44,142 +47,207 @@ static int64_t rss_anon(void)
     return kib * 1024;
 }
 
-/* One call of a network; leaves nothing behind on the scratch stack. */
-typedef void call(bench *b);
+/* A call of a network and what it works on. */
+typedef struct call call;
+struct call {
+    const char *name;
+    tensor (*run)(dev *d, const call *c); /* leaves its result on the scratch stack */
+    const bench *b;
+    bool recorded; /* by dev_run */
+    int64_t rows;
+    tensor x, context;
+    double t[ROWS_MOST];
+    int32_t tokens[ROWS_MOST], ids[ROWS_A_PICTURE][CHUNK_TOKENS];
+    bool finite[ROWS_MOST];
+};
 
-static double best_ms(bench *b, call *run)
+static void walk(dev *d, void *arg)
 {
-    double best = 0;
-    for (int64_t i = 0; i <= b->s->repeat; i++) {
-        double start = clock_seconds();
-        size_t mark = dev_mark(b->d);
-        run(b);
-        dev_release(b->d, mark);
-        double ms = (clock_seconds() - start) * 1e3;
-        if (i == 1 || (i > 1 && ms < best))
-            best = ms;
-        int64_t now = rss_anon();
-        if (now > b->rss_anon)
-            b->rss_anon = now;
+    call *c = arg;
+    const size_t mark = dev_mark(d);
+    op_finite(d, c->run(d, c), c->finite);
+    dev_release(d, mark);
+}
+
+static void call_once(dev *d, call *c)
+{
+    if (c->recorded)
+        dev_run(d, walk, c);
+    else
+        walk(d, c);
+}
+
+/* Times a call into b->calls; its best time, 0 after an error. flops: of one call; 0: not told. */
+static double measure_call(bench *b, call *c, double flops)
+{
+    const int64_t warm_up = b->d->own_memory ? WARM_UP : 1, repeat = b->s->repeat;
+    for (int64_t i = -warm_up; i < repeat && b->d->status == DEV_OK; i++) {
+        const double start = clock_seconds();
+        call_once(b->d, c);
+        if (i >= 0)
+            b->ms[i] = (clock_seconds() - start) * 1e3;
+        const int64_t now = rss_anon();
+        b->rss_anon = now > b->rss_anon ? now : b->rss_anon;
     }
-    return best;
+    bool finite = true;
+    for (int64_t i = 0; i < c->rows; i++)
+        finite &= c->finite[i];
+    if (b->d->status != DEV_OK)
+        err_set(b->e, ERR_DEVICE, "%s", b->d->error);
+    else if (!finite)
+        err_set(b->e, ERR_DEVICE, "%s: the result has values that are not finite", c->name);
+    if (b->e->code != ERR_OK)
+        return 0;
+    const timing t = timing_of(b->ms, repeat);
+    json_t *j = timing_json(c->name, t);
+    json_object_set_new(j, "rows", json_integer((json_int_t)c->rows));
+    if (flops > 0)
+        json_object_set_new(j, "gflops", json_real(flops / t.median * 1e-6));
+    if (flops > 0 && b->gemm_gflops > 0)
+        json_object_set_new(j, "gemm_share", json_real(flops / t.median * 1e-6 / b->gemm_gflops));
+    json_array_append_new(b->calls, j);
+    return t.best;
 }
 
 /* Values between -1 and 1 that are neither constant nor alike. */
-static tensor some_values(dev *d, int64_t n, int64_t h, int64_t w, int64_t c)
+static tensor some_values(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c)
 {
-    tensor t = dev_tensor(d, F32, n, h, w, c);
-    float *x = t.data;
+    tensor t = dev_tensor(d, type, n, h, w, c);
+    float *x = malloc((size_t)tensor_count(t) * sizeof *x);
     uint32_t state = 1;
     for (int64_t i = 0; x && i < tensor_count(t); i++) {
         state = state * 1664525 + 1013904223;
         x[i] = (float)(int32_t)state * 0x1p-31f;
     }
+    if (x)
+        dev_upload_floats(d, t, x);
+    else
+        dev_fail(d, DEV_NO_MEMORY, "no memory for inputs");
+    free(x);
     return t;
 }
 
-static void run_text(bench *b)
+static tensor text(dev *d, const call *c)
 {
-    int32_t ids[ROWS_A_PICTURE][CHUNK_TOKENS];
+    return clip_encode(d, NEW, &c->b->m->text, c->ids[0], ROWS_A_PICTURE, 1);
+}
+
+static tensor step(dev *d, const call *c)
+{
+    return unet_forward(d, NEW, c->b->m->unet, c->x, c->t, c->context, c->tokens);
+}
+
+static tensor encode(dev *d, const call *c)
+{
+    return vae_encode(d, NEW, c->b->m->vae, c->x);
+}
+
+static tensor decode(dev *d, const call *c)
+{
+    return vae_decode(d, NEW, c->b->m->vae, c->x);
+}
+
+static double measure_text(bench *b)
+{
+    call c = {.name = "text", .run = text, .b = b, .rows = ROWS_A_PICTURE};
     for (int i = 0; i < ROWS_A_PICTURE; i++)
         for (int j = 0; j < CHUNK_TOKENS; j++)
-            ids[i][j] = j == 0 ? TOKEN_START : j < 20 * i ? 320 + j : TOKEN_END;
-    clip_encode(b->d, NEW, &b->m->text, ids[0], ROWS_A_PICTURE, 1);
+            c.ids[i][j] = j == 0 ? TOKEN_START : j < 20 * i ? 320 + j : TOKEN_END;
+    return measure_call(b, &c, 0);
 }
 
-static void run_step(bench *b)
+static double measure_step(bench *b, int64_t rows, double flops)
 {
-    const model_config *c = &b->m->config;
-    int64_t rows = ROWS_A_PICTURE * b->s->batch;
-    double t[ROWS_A_PICTURE * 64];
-    int32_t tokens[ROWS_A_PICTURE * 64];
+    const model_config *m = &b->m->config;
+    const int64_t h = b->s->height / m->factor, w = b->s->width / m->factor;
+    const size_t mark = dev_mark(b->d);
+    call c = {.name = "unet", .run = step, .b = b, .recorded = true, .rows = rows};
     for (int64_t i = 0; i < rows; i++) {
-        t[i] = 500;
-        tokens[i] = c->positions;
+        c.t[i] = 500;
+        c.tokens[i] = m->positions;
     }
-    int64_t h = b->s->height / c->factor, w = b->s->width / c->factor;
-    tensor x = some_values(b->d, rows, h, w, c->in_channels);
-    tensor context = some_values(b->d, rows, 1, c->positions, c->context);
-    unet_forward(b->d, NEW, b->m->unet, x, t, context, tokens);
-}
-
-static void run_encode(bench *b)
-{
-    vae_encode(b->d, NEW, b->m->vae, some_values(b->d, 1, b->s->height, b->s->width, 3));
-}
-
-static void run_decode(bench *b)
-{
-    const model_config *c = &b->m->config;
-    int64_t h = b->s->height / c->factor, w = b->s->width / c->factor;
-    vae_decode(b->d, NEW, b->m->vae, some_values(b->d, 1, h, w, c->latent_channels));
-}
-
-/* GFLOP/s of a large matrix product by the library with as many threads: what this machine can do
- * in this run. 0 without memory. */
-static double gemm_rate(int threads)
-{
-    enum { SIDE = 2048, TRIES = 4 };
-    double best = 0;
-    float *m = calloc(3 * (size_t)SIDE * SIDE, sizeof *m), *a = m, *b = m + SIDE * SIDE,
-          *c = m + 2 * SIDE * SIDE;
-    for (size_t i = 0; m && i < 2 * (size_t)SIDE * SIDE; i++)
-        m[i] = (float)(i % 29) - 14;
-    omp_set_num_threads(threads);
-    for (int i = 0; m && i < TRIES; i++) {
-        double start = clock_seconds();
-        dnnl_sgemm('N', 'N', SIDE, SIDE, SIDE, 1, a, SIDE, b, SIDE, 0, c, SIDE);
-        double rate = 2e-9 * SIDE * SIDE * SIDE / (clock_seconds() - start);
-        if (rate > best)
-            best = rate;
-    }
-    free(m);
+    c.x = some_values(b->d, b->d->storage, rows, h, w, m->in_channels);
+    c.context = some_values(b->d, b->d->storage, rows, 1, m->positions, m->context);
+    const double best = measure_call(b, &c, flops);
+    dev_release(b->d, mark);
     return best;
 }
 
-static int measure(figures *f, const settings *s, const dev_options *options, err *e)
+static double measure_vae(bench *b, bool back)
+{
+    const model_config *m = &b->m->config;
+    const int64_t factor = back ? m->factor : 1, channels = back ? m->latent_channels : 3;
+    const size_t mark = dev_mark(b->d);
+    call c = {.name = back ? "decode" : "encode", .run = back ? decode : encode, .b = b, .rows = 1};
+    c.x =
+        some_values(b->d, b->d->storage, 1, b->s->height / factor, b->s->width / factor, channels);
+    const double best = measure_call(b, &c, 0);
+    dev_release(b->d, mark);
+    return best;
+}
+
+/* What the dry walk says of a step with so many rows. */
+static int plan_rows(model_plan_result *plan, const settings *s, const dev_options *options,
+                     int64_t rows, err *e)
+{
+    return model_needs(plan, options, s->of.path, (int)s->width, (int)s->height, (int)rows, e);
+}
+
+static int measure_steps(bench *b, const dev_options *options, const int64_t *rows, int n,
+                         double *best)
+{
+    for (int i = 0; i < n && b->e->code == ERR_OK; i++) {
+        model_plan_result plan;
+        if (plan_rows(&plan, b->s, options, rows[i], b->e) != ERR_OK)
+            break;
+        const double ms = measure_step(b, rows[i], plan.costs.step.flops);
+        *best = i == 0 ? ms : *best;
+    }
+    return b->e->code;
+}
+
+static int measure(json_t **figures, const settings *s, const dev_options *options,
+                   const int64_t *rows, int n, err *e)
 {
     char why[256];
     model_plan_result plan;
-    bench b = {.s = s};
-    if (model_needs(&plan, options, s->of.path, (int)s->width, (int)s->height,
-                    (int)(ROWS_A_PICTURE * s->batch), e) != ERR_OK)
-        return e->code;
+    double step_ms = 0;
+    bench b = {.s = s, .e = e, .calls = json_array()};
+    if (plan_rows(&plan, s, options, rows[0], e) != ERR_OK)
+        goto out;
+    b.ms = malloc((size_t)s->repeat * sizeof *b.ms);
     b.d = dev_new(options, why);
-    if (!b.d)
-        return err_set(e, ERR_DEVICE, "%s", why);
-    double start = clock_seconds();
+    if (!b.d || !b.ms || !b.calls) {
+        err_set(e, ERR_DEVICE, "%s", b.d ? "no memory" : why);
+        goto out;
+    }
+    b.gemm_gflops = yardstick_gflops(b.d, s->gemm);
+    const double start = clock_seconds();
     b.m = model_load(b.d, s->of.path, e);
     if (!b.m)
         goto out;
-    f->load_ms = (clock_seconds() - start) * 1e3;
-    f->dry_peak = (int64_t)(plan.weights + plan.costs.peak);
-    f->text_ms = best_ms(&b, run_text);
-    f->encode_ms = best_ms(&b, run_encode);
-    f->step_ms = best_ms(&b, run_step);
-    f->decode_ms = best_ms(&b, run_decode);
-    f->rss_anon = b.rss_anon;
-    f->step_gflops = plan.costs.step.flops / f->step_ms * 1e-6;
-    f->gemm_gflops = gemm_rate(b.d->options.threads);
-    if (b.d->status != DEV_OK)
-        err_set(e, ERR_DEVICE, "%s", b.d->error);
+    const double load_ms = (clock_seconds() - start) * 1e3;
+    const double text_ms = measure_text(&b), encode_ms = measure_vae(&b, false),
+                 decode_ms = measure_vae(&b, true);
+    if (measure_steps(&b, options, rows, n, &step_ms) != ERR_OK)
+        goto out;
+    const double gflops = plan.costs.step.flops / step_ms * 1e-6;
+    *figures = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
+        "s:O}",
+        "device", b.d->name, "class", b.d->class_name, "model", s->of.path, "width",
+        (json_int_t)s->width, "height", (json_int_t)s->height, "rows", (json_int_t)rows[0],
+        "winograd_most", options->winograd_most, "load_ms", load_ms, "text_ms", text_ms,
+        "unet_step_ms", step_ms, "vae_encode_ms", encode_ms, "vae_decode_ms", decode_ms, "gflops",
+        gflops, "gemm_gflops", b.gemm_gflops, "gemm_share",
+        b.gemm_gflops > 0 ? gflops / b.gemm_gflops : 0, "rss_anon_peak", (json_int_t)b.rss_anon,
+        "dry_peak", (json_int_t)(plan.weights + plan.costs.peak), "calls", b.calls);
 out:
+    json_decref(b.calls);
+    free(b.ms);
     model_free(&b.m);
     dev_free(&b.d);
     return e->code;
-}
-
-static void print(const settings *s, const dev_options *options, const figures *f)
-{
-    json_t *j =
-        json_pack("{s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "model",
-                  s->of.path, "width", (json_int_t)s->width, "height", (json_int_t)s->height,
-                  "batch", (json_int_t)s->batch, "winograd_most", options->winograd_most, "load_ms",
-                  f->load_ms, "text_ms", f->text_ms, "unet_step_ms", f->step_ms, "vae_encode_ms",
-                  f->encode_ms, "vae_decode_ms", f->decode_ms, "gflops", f->step_gflops,
-                  "gemm_share", f->gemm_gflops > 0 ? f->step_gflops / f->gemm_gflops : 0,
-                  "rss_anon_peak", (json_int_t)f->rss_anon, "dry_peak", (json_int_t)f->dry_peak);
-    subject_print(&s->of, j);
 }
 
 int main(int argc, char **argv)
@@ -189,17 +257,29 @@ int main(int argc, char **argv)
         SUBJECT_OPTIONS(s.of),
         {"width", OPTION_INT, &s.width, "512", 8, 4096, .help = "pixels"},
         {"height", OPTION_INT, &s.height, "512", 8, 4096, .help = "pixels"},
-        {"batch", OPTION_INT, &s.batch, "1", 1, 64, .help = "pictures, two UNet rows each"},
-        {"repeat", OPTION_INT, &s.repeat, "3", 1, 1000, .help = "counted calls"},
+        {"batch", OPTION_INT, &s.batch, "1", 1, 32, .help = "pictures, two UNet rows each"},
+        {"rows", OPTION_TEXT, &s.rows, .argument = "LIST", .fallback = "",
+         .help = "UNet rows, like 1,2,4,8,16, in place of --batch"},
+        {"repeat", OPTION_INT, &s.repeat, "3", 1, 100000, .help = "counted calls"},
+        {"gemm", OPTION_INT, &s.gemm, "0", 0, 1 << 16,
+         .help = "side of the matrices of the yardstick; 0: by device"},
         {0}};
     err e = {0};
     dev_options options;
     model_plan_result planned;
-    figures f = {0};
-    if (subject_parse(&s.of, table, "bench_step --model FILE [options]", argc, argv, &e) &&
-        subject_plan(&s.of, &options, &planned, &e) == ERR_OK &&
-        measure(&f, &s, &options, &e) == ERR_OK)
-        print(&s, &options, &f);
+    json_t *figures = NULL;
+    int64_t rows[LISTS_MOST];
+    if (!subject_parse(&s.of, table, "bench_step --model FILE [options]", argc, argv, &e))
+        goto out;
+    rows[0] = ROWS_A_PICTURE * s.batch;
+    int n = *s.rows ? rig_numbers(s.rows, rows, LISTS_MOST, 1, ROWS_MOST) : 1;
+    if (n == 0)
+        err_set(&e, ERR_INVALID, "--rows is \"%.60s\", expected numbers from 1 to %d, like 1,2,4",
+                s.rows, ROWS_MOST);
+    else if (subject_plan(&s.of, &options, &planned, &e) == ERR_OK &&
+             measure(&figures, &s, &options, rows, n, &e) == ERR_OK)
+        subject_print(&s.of, figures);
+out:
     if (e.code != ERR_OK)
         fprintf(stderr, "bench_step: %s\n", e.text);
     return e.code == ERR_OK ? 0 : 1;

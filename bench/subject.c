@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tests/support/rig.h"
+
 bool subject_parse(const subject *s, const option *table, const char *usage, int argc, char **argv,
                    err *e)
 {
@@ -17,10 +19,21 @@ bool subject_parse(const subject *s, const option *table, const char *usage, int
     return !words.help && *s->path;
 }
 
+int subject_device(const subject *s, dev_options *options, err *e)
+{
+    *options = (dev_options){.threads = (int)s->threads,
+                             .isa = *s->isa ? s->isa : NULL,
+                             .cache = *s->cache ? s->cache : NULL};
+    if (!rig_device(s->device, options))
+        err_set(e, ERR_INVALID, "--device is \"%.60s\", expected cpu, ref or cuda, or with :N",
+                s->device);
+    return e->code;
+}
+
 int subject_plan(const subject *s, dev_options *options, model_plan_result *plan, err *e)
 {
-    *options = (dev_options){
-        .backend = s->backend, .threads = (int)s->threads, .isa = *s->isa ? s->isa : NULL};
+    if (subject_device(s, options, e) != ERR_OK)
+        return e->code;
     return model_plan(options, s->path, s->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, plan, e);
 }
 

@@ -8,17 +8,25 @@
 #include "worker/model/plan.h"
 
 typedef struct {
-    const char *backend, *path, *isa;
+    const char *device, *path, *isa, *cache;
     int64_t threads, budget;
     bool json;
 } subject;
 
 /* The rows of these in a benchmark's table of options. */
-#define SUBJECT_OPTIONS(s)                                                                         \
-    {"device", OPTION_TEXT, &(s).backend, .fallback = "cpu", .help = "backend: cpu or ref"},       \
+#define SUBJECT_DEVICE(s)                                                                          \
+    {"device", OPTION_TEXT, &(s).device, .fallback = "cpu",                                        \
+     .help = "cpu, ref or cuda, or with :N"},                                                      \
         {"isa", OPTION_TEXT, &(s).isa, .fallback = "", .help = "avx2: no further than that"},      \
+        {"cache",        OPTION_TEXT,                                                              \
+         &(s).cache,     .argument = "FOLDER",                                                     \
+         .fallback = "", .help = "for plans of GPUs"},                                             \
+    {                                                                                              \
+        "threads", OPTION_INT, &(s).threads, "0", 0, 1024, .help = "0: one per processor"          \
+    }
+#define SUBJECT_OPTIONS(s)                                                                         \
+    SUBJECT_DEVICE(s),                                                                             \
         {"model", OPTION_TEXT, &(s).path, .argument = "FILE", .fallback = "", .help = "a model"},  \
-        {"threads", OPTION_INT, &(s).threads, "0", 0, 1024, .help = "0: one per processor"},       \
         {"memory-budget", OPTION_BYTES, &(s).budget, "0", 0, 1e15, .help = "0: no limit"},         \
     {                                                                                              \
         "json", OPTION_FLAG, &(s).json, .help = "one line of JSON"                                 \
@@ -29,7 +37,10 @@ typedef struct {
 bool subject_parse(const subject *s, const option *table, const char *usage, int argc, char **argv,
                    err *e);
 
-/* The device's options, with weights packed as a worker with this budget does; what the model then
+/* The device's options. ERR_INVALID: there is no such backend. */
+int subject_device(const subject *s, dev_options *options, err *e);
+
+/* The same, with weights packed as a worker with this budget does; what the model then
  * takes. Errors of model_plan. */
 int subject_plan(const subject *s, dev_options *options, model_plan_result *plan, err *e);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kernels/half.h"
+#include "tests/support/places.h"
 
 enum { NAME_MOST = 192, FILES_MOST = 3, SLICE = 1 << 18, THREADS_MOST = 16, PATH_MOST = 1200 };
 
@@ -365,8 +366,8 @@ int fixture_model(const char *arch, uint64_t seed, const char *path, err *e)
 const char *fixture_shared(const char *arch, char *path)
 {
     err e = {0};
-    mkdir(MODELS_DIR, 0777);
-    snprintf(path, 1024, "%s/%s.safetensors", MODELS_DIR, arch);
+    mkdir(place_models(), 0777);
+    snprintf(path, 1024, "%s/%s.safetensors", place_models(), arch);
     if (access(path, R_OK) != 0 && fixture_model(arch, 1, path, &e) < 0) {
         fprintf(stderr, "%s\n", e.text);
         abort();

@@ -1,6 +1,7 @@
 /* Golden data: see golden.h. A golden file is a checkpoint like any other, so the product's own
  * reader opens it. */
 #include "tests/support/golden.h"
+#include "tests/support/places.h"
 
 #include <assert.h>
 #include <math.h>
@@ -13,7 +14,7 @@ checkpoint *golden_open(const char *file)
 {
     char path[1024];
     err e = {0};
-    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    snprintf(path, sizeof path, "%s/%s", place_golden(), file);
     checkpoint *c = checkpoint_open(path, &e);
     if (!c)
         fprintf(stderr, "%s: %s\n", path, e.text);
@@ -69,7 +70,7 @@ json_t *golden_json(const char *file)
 {
     char path[1024];
     json_error_t e;
-    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    snprintf(path, sizeof path, "%s/%s", place_golden(), file);
     json_t *j = json_load_file(path, 0, &e);
     if (!j)
         fprintf(stderr, "%s: line %d: %s\n", path, e.line, e.text);

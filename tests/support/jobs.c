@@ -10,6 +10,7 @@
 #include "client/settings.h"
 #include "tests/support/fixture.h"
 #include "tests/support/picture.h"
+#include "tests/support/places.h"
 
 /* ---------------------------------------------------------------- jobs */
 
@@ -200,7 +201,7 @@ void jobs_run(service *s, work **works, int count)
 service *jobs_service(const char *backend, int threads, int band_rows, int64_t memory_budget)
 {
     err e = {0};
-    service_options o = {.devices = 1, .models = GOLDEN_DIR, .memory_budget = memory_budget};
+    service_options o = {.devices = 1, .models = place_golden(), .memory_budget = memory_budget};
     o.device[0] = (dev_options){.backend = backend, .threads = threads, .band_rows = band_rows};
     service *s = service_new(&o, &e);
     if (!s)

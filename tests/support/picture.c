@@ -1,5 +1,6 @@
 /* Pictures for tests: see picture.h. */
 #include "tests/support/picture.h"
+#include "tests/support/places.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 uint8_t *picture_bytes(const char *file, size_t *size)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s", GOLDEN_DIR, file);
+    snprintf(path, sizeof path, "%s/%s", place_golden(), file);
     FILE *f = fopen(path, "rb");
     if (!f)
         perror(path);

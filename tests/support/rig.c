@@ -7,6 +7,32 @@
 #include "kernels/half.h"
 #include "tests/support/fixture.h"
 
+bool rig_device(const char *text, dev_options *options)
+{
+    char name[32];
+    int ordinal = 0, end = 0;
+    if (sscanf(text, "%31[a-z]%n:%d%n", name, &end, &ordinal, &end) < 1 || text[end] || ordinal < 0)
+        return false;
+    options->backend = dev_backend(name);
+    options->ordinal = ordinal;
+    return options->backend != NULL;
+}
+
+int rig_numbers(const char *text, int64_t *number, int room, int64_t least, int64_t most)
+{
+    int n = 0;
+    for (;; text++) {
+        char *end;
+        const long long value = strtoll(text, &end, 10);
+        if (end == text || (*end && *end != ',') || value < least || value > most || n == room)
+            return 0;
+        number[n++] = value;
+        if (!*end)
+            return n;
+        text = end;
+    }
+}
+
 const char *const *rig_backends(void)
 {
     static const char *both[] = {"ref", "cpu", NULL}, *one[] = {NULL, NULL};

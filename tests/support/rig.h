@@ -21,6 +21,12 @@ tensor rig_tensor(rig *r, const float *values, int64_t n, int64_t h, int64_t w, 
 /* The values of a tensor of any float type, malloc'ed; fails as rig_check does. */
 float *rig_values(rig *r, tensor t);
 
+/* "cpu" or "cuda:1" into options; false: there is no such backend, or what follows is no number. */
+bool rig_device(const char *text, dev_options *options);
+
+/* "1,2,4" into numbers from least to most, at most `room` of them. 0: it is not such a list. */
+int rig_numbers(const char *text, int64_t *number, int room, int64_t least, int64_t most);
+
 /* The backends that a result is compared on, NULL-ended: ref and cpu, or the one that
  * OVERPAINT_BACKEND names. */
 const char *const *rig_backends(void);

@@ -1,0 +1,10 @@
+/* Where the data of the tests lies: in the source and the build folder, unless OVERPAINT_GOLDEN and
+ * OVERPAINT_MODELS name others, as for a build that was carried to another machine. */
+#ifndef TESTS_SUPPORT_PLACES_H
+#define TESTS_SUPPORT_PLACES_H
+
+const char *place_golden(void);
+/* Fixture models, which are made when they are missing. */
+const char *place_models(void);
+
+#endif
