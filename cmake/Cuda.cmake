@@ -1,7 +1,7 @@
 # The host side of the CUDA backend. What it decides as data (shapes, choices, tables, caches) needs no CUDA and is part
 # of every build; what talks to cuDNN and cuBLASLt is built where their headers are, and linked by its tests and the
 # module only, so that no program of the product needs them to start.
-set(cuda_free shape choice tuning plan_store picked)
+set(cuda_free shape choice tuning plan_store picked wanted)
 list(TRANSFORM cuda_free PREPEND kernels/cuda/)
 list(TRANSFORM cuda_free APPEND .c)
 overpaint_library(choices ${cuda_free})

@@ -6,6 +6,7 @@
 
 #include "kernels/dev.h"
 #include "kernels/table.h"
+#include "kernels/tune.h"
 
 enum { WHY_BYTES = 256 };
 
@@ -32,6 +33,8 @@ typedef struct backend {
     /* dev_run and dev_rows; NULL: the plain ones. */
     void (*run)(dev *d, dev_walk *walk, void *arg);
     int (*rows)(const dev *d, int rows);
+    /* dev_tune; NULL: nothing to choose. */
+    bool (*tune)(dev *d, const tune_options *o, tune_result *result, char *why);
     /* How many such devices there are; NULL: as many as one likes. -1 with why. */
     int (*count)(char *why);
 } backend;

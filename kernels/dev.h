@@ -60,6 +60,8 @@ struct dev {
     char hardware[TELEMETRY_ID_BYTES]; /* what it runs on; "": not known */
     char class_name[160]; /* what decides the bits: backend, instruction set, library versions,
                              choices */
+    char notice[256];     /* what opening has to tell and goes on without: for a log; "": nothing */
+    uint64_t asked;       /* libraries, which of their kernels suits: 0 where choices are on disk */
     bool by_budget;       /* the memory budget decides bits too: it sets winograd_most */
 };
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "proto/clock.h"
+#include "proto/log.h"
 
 /* Slower than any machine that serves: 1 GFLOP/s. */
 static const double SLOWEST_FLOPS_PER_MS = 1e6;
@@ -169,6 +170,11 @@ static int open_devices(engine *en, err *e)
     held->d = held->dry ? dev_new(&real, why) : NULL;
     if (!held->d)
         return err_set(e, ERR_DEVICE, "device %s:%d: %s", real.backend, real.ordinal, why);
+    if (held->d->notice[0]) {
+        char text[2 * sizeof held->d->notice];
+        log_event(LOG_WARN, "engine", "device", "text=%s",
+                  log_quote(text, sizeof text, held->d->notice));
+    }
     held->d->stop = nobody_wants_it;
     held->d->stop_arg = en;
     snprintf(en->status.name, sizeof en->status.name, "%s", held->d->name);

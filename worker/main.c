@@ -14,6 +14,7 @@
 #include "proto/text.h"
 #include "worker/net.h"
 #include "worker/service.h"
+#include "worker/tune.h"
 
 enum { EXIT_USAGE = 2, EXIT_START = 3, EXIT_DEVICE = 4 };
 
@@ -87,9 +88,10 @@ static int read_devices(const char *text, const dev_options *common, service_opt
 }
 
 typedef struct {
-    const char *endpoint, *devices, *models, *name, *nvml;
-    int64_t threads, budget, drain, jobs, band_rows;
+    const char *endpoint, *devices, *models, *name, *nvml, *model, *sizes;
+    int64_t threads, budget, drain, jobs, band_rows, seconds;
     int level;
+    bool tune;
 } settings;
 
 /* $XDG_CACHE_HOME/overpaint, or ~/.cache/overpaint; NULL when neither is known. */
@@ -102,18 +104,49 @@ static const char *cache_folder(char *to, size_t size)
     return n > 0 && (size_t)n < size ? to : NULL;
 }
 
+/* What the inside is to be like; `cache` has `size` bytes and stays. */
+static int read_service(service_options *o, const settings *s, char *cache, size_t size, err *e)
+{
+    *o = (service_options){.models = s->models,
+                           .cache = cache_folder(cache, size),
+                           .memory_budget = s->budget,
+                           .nvml = s->nvml};
+    const dev_options common = {
+        .threads = (int)s->threads, .band_rows = (int)s->band_rows, .cache = o->cache};
+    return read_devices(s->devices, &common, o, e);
+}
+
+static void say(const char *line)
+{
+    printf("%s\n", line);
+    fflush(stdout);
+}
+
+static int tune(const settings *s, err *e)
+{
+    char cache[1024];
+    service_options o;
+    if (read_service(&o, s, cache, sizeof cache, e))
+        return e->code;
+    if (o.devices > 1)
+        return err_set(e, ERR_INVALID, "--tune takes one device, --device names %d", o.devices);
+    const tune_request request = {.device = o.device[0],
+                                  .models = s->models,
+                                  .names = s->model,
+                                  .sizes = s->sizes,
+                                  .seconds = (double)s->seconds,
+                                  .say = say};
+    return tune_run(&request, e);
+}
+
 static int serve(const settings *s, err *e)
 {
     char endpoint[256], name[80], host[48] = "", cache[1024];
-    dev_options common = {.threads = (int)s->threads, .band_rows = (int)s->band_rows};
-    service_options o = {.models = s->models,
-                         .cache = cache_folder(cache, sizeof cache),
-                         .memory_budget = s->budget,
-                         .nvml = s->nvml};
+    service_options o;
+    catch_signals();
     int rc = wire_worker_endpoint(s->endpoint, endpoint, sizeof endpoint, e);
-    common.cache = o.cache;
     if (!rc)
-        rc = read_devices(s->devices, &common, &o, e);
+        rc = read_service(&o, s, cache, sizeof cache, e);
     service *inside = rc ? NULL : service_new(&o, e);
     if (!inside)
         return e->code;
@@ -157,16 +190,27 @@ int main(int argc, char **argv)
          .help = "library that is asked about GPUs (memory, load, temperature); \"\": none"},
         {"drain", OPTION_INT, &s.drain, .fallback = "30", .least = 0, .most = 86400,
          .help = "seconds that running jobs may take after SIGTERM"},
+        {"tune", OPTION_FLAG, &s.tune,
+         .help = "serve nothing: time the kernels of the GPU's libraries and keep what is fastest"},
+        {"tune-seconds", OPTION_INT, &s.seconds, .fallback = "300", .least = 1, .most = 86400,
+         .help = "how long; what works most comes first"},
+        {"tune-sizes", OPTION_TEXT, &s.sizes, .fallback = "512x512,768x768", .argument = "LIST",
+         .help = "sizes of the pictures to be fast at"},
+        {"model", OPTION_TEXT, &s.model, .argument = "LIST",
+         .help = "names of the models to tune for; default: all in the folder"},
         {"log-level", OPTION_CHOICE, &s.level, .fallback = "info", .choices = levels,
          .help = "least important events that are logged"},
         {0}};
     standard_files_hold();
     if (option_parse(options, argc, argv, &result, &e) == 0 && result.help) {
-        option_help(stdout, "overpaint-worker --endpoint URL [options]", options);
+        option_help(stdout, "overpaint-worker --endpoint URL [options] | --tune [options]",
+                    options);
         return EXIT_SUCCESS;
     }
-    if (e.code == ERR_OK && !s.endpoint)
+    if (e.code == ERR_OK && !s.endpoint && !s.tune)
         err_set(&e, ERR_INVALID, "--endpoint is missing");
+    if (e.code == ERR_OK && s.model && !s.tune)
+        err_set(&e, ERR_INVALID, "--model is for --tune; a job names the model it wants");
     if (e.code == ERR_OK && result.operands)
         err_set(&e, ERR_INVALID, "unexpected word \"%s\"", result.operand[0]);
     if (e.code != ERR_OK) {
@@ -174,8 +218,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     log_threshold = (log_level)s.level;
-    catch_signals();
-    if (serve(&s, &e)) {
+    if (s.tune ? tune(&s, &e) : serve(&s, &e)) {
         char text[sizeof e.text];
         log_event(LOG_ERROR, "worker", "ended", "code=%s text=%s", err_name(e.code),
                   log_quote(text, sizeof text, e.text));

@@ -113,6 +113,24 @@ static void note_convolution(note *n, const convolution *c)
     note_number(n, a->pad_after);
 }
 
+/* On a dry device: the shapes are noted. */
+static void want_calls(const dev *d, const convolution *c)
+{
+    const gpu *g = d->impl;
+    const int64_t rows = c->a->out.dim[0];
+    for (int i = 0; i < c->calls && d->options.dry && g->wanted; i++)
+        if (c->call[i].is_product)
+            wanted_product(g->wanted, &c->call[i].product, rows);
+        else
+            wanted_plan(g->wanted, &c->call[i].plan, rows);
+}
+
+/* How often the libraries have been asked for a choice. */
+static void count_asked(dev *d, const gpu *g)
+{
+    d->asked = (uint64_t)(plans_count(g->plans).picked + products_picked(g->products));
+}
+
 static void run_product(dev *d, gpu *g, const convolution *c, const conv_call *call)
 {
     char why[PRODUCT_WHY_BYTES];
@@ -127,6 +145,7 @@ static void run_product(dev *d, gpu *g, const convolution *c, const conv_call *c
                                .y = c->made.data};
     if (!products_run(g->products, &call->product, a->out.dim[0], &at, g->stream, why))
         dev_fail(d, DEV_BROKEN, "%s: %.200s", d->name, why);
+    count_asked(d, g);
 }
 
 /* A cuDNN plan on n operands. */
@@ -136,6 +155,7 @@ static void run_plan(dev *d, gpu *g, const plan_shape *s, int64_t rows, const pl
     char why[PLAN_WHY_BYTES];
     const plan *made = plans_get(g->plans, s, rows, why);
     plan_launch *launch = NULL;
+    count_asked(d, g);
     if (made && plan_workspace(made) > WORKSPACE_BYTES)
         snprintf(why, sizeof why, "a plan wants %lld bytes of workspace, there are %d",
                  (long long)plan_workspace(made), WORKSPACE_BYTES);
@@ -189,6 +209,7 @@ void cuda_conv2d(dev *d, const conv2d_args *a)
     const size_t mark = dev_mark(d);
     const convolution c = open_convolution(d, a);
     note n = {0};
+    want_calls(d, &c);
     note_convolution(&n, &c);
     if (d->status == DEV_OK && begins(d, "conv2d", &n))
         run_calls(d, gpu_of(d), &c);
@@ -222,10 +243,12 @@ void cuda_attention(dev *d, const attention_args *a)
 {
     plan_shape s;
     note n = {0};
-    gpu *g = d->options.dry ? NULL : gpu_of(d);
-    if (!g)
-        return;
+    gpu *g = d->impl;
     const bool ours = !attention_shape_of(a, d->storage, &s);
+    if (d->options.dry && g->wanted && !ours)
+        wanted_plan(g->wanted, &s, a->q.dim[0]);
+    if (d->options.dry || !gpu_of(d))
+        return;
     attention_args b = *a;
     const void *queries = NULL, *keys = NULL;
     if (a->keys || (!ours && s.attention.counted))

@@ -17,6 +17,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/plans.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/wanted.h"
 
 enum {
     WORKSPACE_BYTES = 64 << 20,
@@ -62,6 +63,7 @@ typedef struct {
     mirror hand, ask; /* of ACT */
     walk_mode mode;
     recorder *recorder;
+    wanted *wanted; /* where a dry device notes the shapes of its ops; NULL: nowhere */
 } gpu;
 
 /* The device's gpu, chosen for this thread; NULL after an error. */
@@ -82,6 +84,17 @@ void mirror_close(mirror *m);
 /* STAGE_BYTES to fill on the host; NULL after an error. Then to the device, in order. */
 char *stage_take(dev *d);
 void stage_send(dev *d, void *to, size_t bytes);
+
+/* ---- table.c ---- */
+
+/* A table that is there and cannot be used is told in d->notice. */
+void table_read(dev *d, gpu *g);
+bool table_write(const gpu *g);
+void table_path(const gpu *g, char path[PLAN_STORE_PATH + PLAN_STORE_NAME]);
+
+/* ---- tune.c ---- */
+
+bool tune_gpu(dev *d, const tune_options *o, tune_result *result, char *why);
 
 /* ---- record.c ---- */
 

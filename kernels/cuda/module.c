@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "kernels/cuda/device.h"
 
@@ -148,30 +149,20 @@ static tuning_device device_of(const gpu *g)
     return t;
 }
 
-static const choice table_choice = {.kind = CHOICE_SWITCH};
-static const plan_key table_key = {.shape = "tuning", .choice = &table_choice};
-
-static void read_table(gpu *g)
-{
-    char why[TUNING_WHY_BYTES];
-    size_t bytes;
-    char *text = g->stored ? plan_store_get(&g->store, &table_key, &bytes) : NULL;
-    if (text && tuning_read(&g->table, text, bytes, why) &&
-        !tuning_device_equal(&g->table.device, &g->store.device))
-        tuning_done(&g->table);
-    free(text);
-    g->table.device = g->store.device;
-}
-
 /* Without a folder, or with one that cannot be used, everything is chosen anew at each start. */
 static bool open_choices(dev *d, gpu *g, char *why)
 {
-    char folder[FOLDER_BYTES], unusable[TUNING_WHY_BYTES];
+    char folder[FOLDER_BYTES], unusable[TUNING_WHY_BYTES] = "";
     const char *cache = d->options.cache;
-    g->store.device = device_of(g);
+    const tuning_device device = device_of(g);
+    g->store.device = device;
+    if (cache)
+        mkdir(cache, 0700); /* whether it is there now shows below */
     if (cache && snprintf(folder, sizeof folder, "%s/plans", cache) < (int)sizeof folder)
-        g->stored = plan_store_open(&g->store, folder, &g->store.device, unusable);
-    read_table(g);
+        g->stored = plan_store_open(&g->store, folder, &device, unusable);
+    if (unusable[0])
+        snprintf(d->notice, sizeof d->notice, "%s: plans are not kept: %.200s", d->name, unusable);
+    table_read(d, g);
     const plan_store *store = g->stored ? &g->store : NULL;
     g->plans =
         plans_new(&(plans_sources){.planner = g->planner, .table = &g->table, .store = store}, why);
@@ -271,6 +262,7 @@ static const backend row = {.name = "cuda",
                             .close = close_gpu,
                             .run = recorder_run,
                             .rows = bucket_of,
+                            .tune = tune_gpu,
                             .count = count_devices};
 
 const backend *overpaint_backend(void);

@@ -60,19 +60,23 @@ bool plan_is_good(const planner *p, const plan_shape *s, const choice *c, char *
     return true;
 }
 
-bool plan_choose(const planner *p, const plan_shape *s, plan_pick *pick, char *why)
+int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most, char *why)
 {
     plan_candidate list[PLAN_CANDIDATES];
-    int n = planner_candidates(p, s, REFERENCE_ROWS, list, why);
-    for (int i = 0; i < n; i++) {
+    int n = planner_candidates(p, s, REFERENCE_ROWS, list, why), good = 0;
+    for (int i = 0; i < n && good < most; i++) {
         const plan_candidate *c = &list[i];
         bool wanted = s->kind == SHAPE_ATTENTION || (c->tensor_cores && !c->compiled);
         if (!wanted || !c->exact || !plan_is_good(p, s, &c->choice, why))
             continue;
-        *pick = (plan_pick){.choice = c->choice, .rank = i, .candidates = n};
-        return true;
+        to[good++] = (plan_pick){.choice = c->choice, .rank = i, .candidates = n};
     }
-    if (n > 0 && !why[0])
+    if (n > 0 && good == 0 && !why[0])
         blame(why, s, "no configuration on tensor cores");
-    return false;
+    return good;
+}
+
+bool plan_choose(const planner *p, const plan_shape *s, plan_pick *pick, char *why)
+{
+    return plan_choices(p, s, pick, 1, why) == 1;
 }

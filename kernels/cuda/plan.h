@@ -68,8 +68,11 @@ typedef struct {
     choice choice;
     int rank, candidates; /* its place in the heuristic's list for REFERENCE_ROWS, from 0 */
 } plan_pick;
-/* The first good one. Attention is compiled for REFERENCE_ROWS only (about a second); for the other
- * numbers of rows its configuration has to be among the heuristic's. */
+/* The good ones in that order, `most` of them at most; how many, 0 with why. Attention is compiled
+ * for REFERENCE_ROWS only (about a second); for the other numbers of rows its configuration has to
+ * be among the heuristic's. */
+int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most, char *why);
+/* The first of them. */
 bool plan_choose(const planner *p, const plan_shape *s, plan_pick *pick, char *why);
 
 /* Pointers of a launch: n operands, their addresses, and plan_workspace bytes. */

@@ -14,7 +14,7 @@
 
 #include "kernels/cuda/digest.h"
 
-enum { HEAD_BYTES = 1024, NAME_BYTES = 32, OTHERS_WRITE = S_IWGRP | S_IWOTH };
+enum { HEAD_BYTES = 1024, OTHERS_WRITE = S_IWGRP | S_IWOTH };
 
 static int write_key(const plan_store *s, const plan_key *key, char head[HEAD_BYTES])
 {
@@ -39,8 +39,14 @@ static void write_path(const plan_store *s, const plan_key *key, char *path, con
 {
     char head[HEAD_BYTES];
     int n = write_key(s, key, head);
-    snprintf(path, PLAN_STORE_PATH + NAME_BYTES, "%s/%016" PRIx64 ".plan%s", s->folder,
+    snprintf(path, PLAN_STORE_PATH + PLAN_STORE_NAME, "%s/%016" PRIx64 ".plan%s", s->folder,
              digest(head, (size_t)n), end);
+}
+
+void plan_store_path(const plan_store *s, const plan_key *key,
+                     char path[PLAN_STORE_PATH + PLAN_STORE_NAME])
+{
+    write_path(s, key, path, "");
 }
 
 static bool is_ours(const struct stat *st)
@@ -102,7 +108,7 @@ static bool write_all(int fd, const char *from, size_t bytes)
 
 char *plan_store_get(const plan_store *s, const plan_key *key, size_t *bytes)
 {
-    char path[PLAN_STORE_PATH + NAME_BYTES], *file = NULL;
+    char path[PLAN_STORE_PATH + PLAN_STORE_NAME], *file = NULL;
     struct stat st;
     const char *text = NULL;
     write_path(s, key, path, "");
@@ -131,7 +137,7 @@ out:
 
 bool plan_store_put(const plan_store *s, const plan_key *key, const char *text, size_t bytes)
 {
-    char path[PLAN_STORE_PATH + NAME_BYTES], temporary[PLAN_STORE_PATH + NAME_BYTES];
+    char path[PLAN_STORE_PATH + PLAN_STORE_NAME], temporary[PLAN_STORE_PATH + PLAN_STORE_NAME];
     char head[HEAD_BYTES];
     size_t n = (size_t)write_head(s, key, text, bytes, head);
     if (n + bytes > PLAN_STORE_MOST)

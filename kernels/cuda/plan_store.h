@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/tuning.h"
 
-enum { PLAN_STORE_PATH = 1024, PLAN_STORE_MOST = 16 << 20 };
+enum { PLAN_STORE_PATH = 1024, PLAN_STORE_NAME = 32, PLAN_STORE_MOST = 16 << 20 };
 
 typedef struct {
     char folder[PLAN_STORE_PATH];
@@ -29,6 +29,10 @@ bool plan_store_open(plan_store *s, const char *folder, const tuning_device *dev
 char *plan_store_get(const plan_store *s, const plan_key *key, size_t *bytes);
 /* False when it could not be kept, which costs time and nothing else. */
 bool plan_store_put(const plan_store *s, const plan_key *key, const char *text, size_t bytes);
+
+/* Where a plan is kept. */
+void plan_store_path(const plan_store *s, const plan_key *key,
+                     char path[PLAN_STORE_PATH + PLAN_STORE_NAME]);
 
 /* Where in a file's bytes the text of this plan is; NULL when the file is anything but what
  * plan_store_put wrote for the key. */

@@ -200,22 +200,28 @@ static int offers(cublasLtHandle_t handle, product *p, cublasLtMatmulHeuristicRe
     return good ? n : 0;
 }
 
-bool product_choose(struct cublasLtContext *handle, const product_shape *s, choice *c,
+int product_choices(struct cublasLtContext *handle, const product_shape *s, choice *to, int most,
                     char why[PRODUCT_WHY_BYTES])
 {
     cublasLtMatmulHeuristicResult_t offer[OFFERS];
     product *p = product_new(s, REFERENCE_ROWS, why);
-    int n = p ? offers(handle, p, offer, why) : 0;
-    bool good = false;
-    for (int i = 0; i < n && !good; i++) {
-        *c = (choice){.kind = CHOICE_ALGO};
-        memcpy(c->algo, &offer[i].algo, sizeof c->algo);
-        good = offer[i].state == CUBLAS_STATUS_SUCCESS && product_is_good(handle, s, c, why);
+    int n = p ? offers(handle, p, offer, why) : 0, good = 0;
+    for (int i = 0; i < n && good < most; i++) {
+        choice c = {.kind = CHOICE_ALGO};
+        memcpy(c.algo, &offer[i].algo, sizeof c.algo);
+        if (offer[i].state == CUBLAS_STATUS_SUCCESS && product_is_good(handle, s, &c, why))
+            to[good++] = c;
     }
     product_free(&p);
-    if (!good && !why[0])
+    if (good == 0 && !why[0])
         blame(why, s, "cuBLASLt offers no algorithm");
     return good;
+}
+
+bool product_choose(struct cublasLtContext *handle, const product_shape *s, choice *c,
+                    char why[PRODUCT_WHY_BYTES])
+{
+    return product_choices(handle, s, c, 1, why) == 1;
 }
 
 bool product_run(struct cublasLtContext *handle, product *p, const choice *c,

@@ -20,7 +20,11 @@ void product_free(product **p);
  * workspace and without splitting its sums. */
 bool product_is_good(struct cublasLtContext *handle, const product_shape *s, const choice *c,
                      char why[PRODUCT_WHY_BYTES]);
-/* The first good one in the order of the heuristic for REFERENCE_ROWS. */
+/* The good ones in the order of the heuristic for REFERENCE_ROWS, `most` of them at most; how many,
+ * 0 with why. */
+int product_choices(struct cublasLtContext *handle, const product_shape *s, choice *to, int most,
+                    char why[PRODUCT_WHY_BYTES]);
+/* The first of them. */
 bool product_choose(struct cublasLtContext *handle, const product_shape *s, choice *c,
                     char why[PRODUCT_WHY_BYTES]);
 

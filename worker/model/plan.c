@@ -21,6 +21,17 @@ static model_cost end(dev *d, size_t mark, model_costs *all)
     return c;
 }
 
+void model_walk_step(dev *dry, const model *m, int width, int height, int rows, int tokens)
+{
+    const model_config *c = &m->config;
+    const size_t mark = dev_mark(dry);
+    tensor x =
+        dev_tensor(dry, dry->storage, rows, height / c->factor, width / c->factor, c->in_channels);
+    tensor context = dev_tensor(dry, dry->storage, rows, 1, tokens, c->context);
+    unet_forward(dry, NEW, m->unet, x, NULL, context, NULL);
+    dev_release(dry, mark);
+}
+
 model_costs model_measure(dev *dry, const model *m, int width, int height, int rows, int tokens)
 {
     const model_config *c = &m->config;
@@ -37,9 +48,7 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
     all.encode = end(dry, mark, &all);
 
     begin(dry);
-    tensor x = dev_tensor(dry, dry->storage, rows, h, w, c->in_channels);
-    tensor context = dev_tensor(dry, dry->storage, rows, 1, tokens, c->context);
-    unet_forward(dry, NEW, m->unet, x, NULL, context, NULL);
+    model_walk_step(dry, m, width, height, rows, tokens);
     all.step = end(dry, mark, &all);
 
     begin(dry);

@@ -29,6 +29,9 @@ typedef struct {
     model_costs costs;
 } model_plan_result;
 
+/* The walk of one UNet call alone. */
+void model_walk_step(dev *dry, const model *m, int width, int height, int rows, int tokens);
+
 /* What the model at `path` and pictures of this size take on a device with these options, without
  * loading it. Errors of model_load; ERR_INVALID for a size that is no multiple of the factor. */
 int model_needs(model_plan_result *result, const dev_options *options, const char *path, int width,

@@ -1,0 +1,306 @@
+/* Tuning: see kernels/tune.h. The shapes come from a walk of the models on a dry device, so that
+ * no list of them can be wrong; what is timed are safe choices only (plan.h, product.h), so that a
+ * table may change the bits of a picture, and never makes them depend on its company. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/cuda/trial.h"
+
+enum { CHOICES_MOST = 24, RUNS = 5, LAUNCHES_MOST = 16 };
+
+/* A run takes about so long, in microseconds, if LAUNCHES_MOST allow: more than a timer's step. */
+static const double RUN_US = 300;
+/* A choice that is so much slower at the first number of rows is not looked at further, and one
+ * that is not clearly faster than the first safe one is noise. */
+static const double HOPELESS = 1.5, CLEARLY = 0.97;
+
+/* The numbers of rows that are timed, and how much a row's time there counts. */
+static const struct {
+    int64_t rows;
+    double weight;
+} stages[] = {{REFERENCE_ROWS, 2}, {1, 1}, {8, 1}};
+enum { STAGES = sizeof stages / sizeof *stages };
+
+typedef struct {
+    dev *d;
+    gpu *g;
+    const tune_options *options;
+    char *memory; /* what trials work on */
+    size_t bytes;
+    cudaEvent_t begin, end;
+    double deadline; /* s */
+    char why[TRIAL_WHY_BYTES];
+} tuner;
+
+/* Microseconds a row. */
+typedef struct {
+    double first_stage, all; /* 0: cannot be timed */
+} timing;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- one trial ---- */
+
+static bool finish(tuner *t)
+{
+    return gpu_good(t->d, cudaStreamSynchronize(t->g->stream), "a trial");
+}
+
+/* Launches once to warm up, and once more to see how many launches a run should have; 0: the choice
+ * does not serve. */
+static int count_launches(tuner *t, trial *one)
+{
+    if (!trial_launch(one, t->why) || !finish(t))
+        return 0;
+    const double from = now_s();
+    if (!trial_launch(one, t->why) || !finish(t))
+        return 0;
+    const double launches = RUN_US / ((now_s() - from) * 1e6);
+    return launches < 1 ? 1 : launches > LAUNCHES_MOST ? LAUNCHES_MOST : (int)launches;
+}
+
+/* As a graph, because steps are played as graphs: what the host does for a launch is not timed. */
+static cudaGraphExec_t record_launches(tuner *t, trial *one, int n)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    if (!gpu_good(t->d, cudaStreamBeginCapture(t->g->stream, cudaStreamCaptureModeThreadLocal),
+                  "recording a trial"))
+        return NULL;
+    bool good = true;
+    for (int i = 0; i < n && good; i++)
+        good = trial_launch(one, t->why);
+    good = cudaStreamEndCapture(t->g->stream, &graph) == cudaSuccess && good;
+    if (!good || cudaGraphInstantiate(&ready, graph, 0) != cudaSuccess) {
+        cudaGetLastError();
+        ready = NULL;
+    }
+    if (graph)
+        cudaGraphDestroy(graph);
+    return ready;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median run in microseconds; 0: the device has failed. */
+static double time_graph(tuner *t, cudaGraphExec_t graph)
+{
+    float ms[RUNS];
+    for (int i = 0; i < RUNS; i++)
+        if (!gpu_good(t->d, cudaEventRecord(t->begin, t->g->stream), "timing") ||
+            !gpu_good(t->d, cudaGraphLaunch(graph, t->g->stream), "timing") ||
+            !gpu_good(t->d, cudaEventRecord(t->end, t->g->stream), "timing") || !finish(t) ||
+            !gpu_good(t->d, cudaEventElapsedTime(&ms[i], t->begin, t->end), "timing"))
+            return 0;
+    qsort(ms, RUNS, sizeof *ms, by_size);
+    return (double)ms[RUNS / 2] * 1e3;
+}
+
+/* Microseconds of one launch; 0: the choice does not serve. */
+static double time_trial(tuner *t, const wanted_shape *s, int64_t rows, const choice *c)
+{
+    trial one;
+    cudaGraphExec_t graph = NULL;
+    double us = 0;
+    int n = 0;
+    if (trial_open(&one, t->d, s, rows, c, t->memory, t->why))
+        n = count_launches(t, &one);
+    if (n > 0)
+        graph = record_launches(t, &one, n);
+    if (graph) {
+        us = time_graph(t, graph) / n;
+        cudaGraphExecDestroy(graph);
+    }
+    trial_close(&one);
+    return us;
+}
+
+/* ---- one shape ---- */
+
+/* Rows for which there is no memory are left out, for all choices alike. */
+static timing time_choice(tuner *t, const wanted_shape *s, const choice *c, double best)
+{
+    timing sum = {0};
+    double counted = 0;
+    for (int i = 0; i < STAGES; i++) {
+        if (trial_bytes(s, stages[i].rows) > t->bytes)
+            continue;
+        const double us = time_trial(t, s, stages[i].rows, c) / (double)stages[i].rows;
+        if (us <= 0 || (best > 0 && counted == 0 && us > HOPELESS * best))
+            return (timing){0};
+        if (counted == 0)
+            sum.first_stage = us;
+        sum.all += us * stages[i].weight;
+        counted += stages[i].weight;
+    }
+    if (counted > 0)
+        sum.all /= counted;
+    return sum;
+}
+
+static int list_choices(tuner *t, const wanted_shape *s, choice *to)
+{
+    plan_pick pick[CHOICES_MOST];
+    t->why[0] = 0;
+    if (s->is_product)
+        return product_choices(t->g->cublaslt, &s->product, to, CHOICES_MOST, t->why);
+    const int n = plan_choices(t->g->planner, &s->plan, pick, CHOICES_MOST, t->why);
+    for (int i = 0; i < n; i++)
+        to[i] = pick[i].choice;
+    return n;
+}
+
+static void tell(const tuner *t, const wanted_shape *s, const choice *c, const tune_line *found)
+{
+    char chosen[CHOICE_TEXT_BYTES];
+    tune_line line = *found;
+    choice_write(c, chosen);
+    line.shape = s->name;
+    line.choice = chosen;
+    if (t->options->tuned)
+        t->options->tuned(t->options->tuned_arg, &line);
+}
+
+/* True when the shape has an entry now; a shape with one safe choice needs none. */
+static bool tune_shape(tuner *t, const wanted_shape *s)
+{
+    choice choices[CHOICES_MOST];
+    timing first = {0}, best = {0};
+    int fastest = 0, timed = 0;
+    const int n = list_choices(t, s, choices);
+    for (int i = 0; i < n && n > 1 && t->d->status == DEV_OK; i++) {
+        if (timed > 1 && now_s() > t->deadline)
+            break;
+        const timing one = time_choice(t, s, &choices[i], best.first_stage);
+        timed++;
+        if (one.all <= 0)
+            continue;
+        if (first.all <= 0)
+            first = one;
+        if (best.all <= 0 || (one.all < best.all && one.all < CLEARLY * first.all)) {
+            best = one;
+            fastest = i;
+        }
+    }
+    if (timed < 2 || best.all <= 0 || t->d->status != DEV_OK)
+        return false;
+    if (!tuning_set(&t->g->table, s->name, &choices[fastest])) {
+        dev_fail(t->d, DEV_NO_MEMORY, "%s: no memory for the tuning table", t->d->name);
+        return false;
+    }
+    tell(t, s, &choices[fastest],
+         &(tune_line){.timed = timed, .us = best.all, .first_us = first.all});
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static wanted listen_to(const tune_options *o)
+{
+    wanted all = {0};
+    gpu *dry = o->dry->impl;
+    dry->wanted = &all;
+    o->walk(o->dry, o->arg);
+    dry->wanted = NULL;
+    wanted_sort(&all);
+    return all;
+}
+
+/* Values of either sign between 1/8 and 1: nothing overflows, and zeros would be fast. */
+static void fill_stage(char *to)
+{
+    uint16_t *half = (uint16_t *)to;
+    uint32_t bits = 1;
+    for (int i = 0; i < STAGE_BYTES / 2; i++) {
+        bits = bits * 1664525u + 1013904223u;
+        half[i] = (uint16_t)(0x3000 | (bits >> 16 & 0x8bff));
+    }
+}
+
+/* For the largest operands, or as much as there is. */
+static bool take_memory(tuner *t, const wanted *all)
+{
+    for (int i = 0; i < all->count; i++)
+        for (int k = 0; k < STAGES; k++) {
+            const size_t bytes = trial_bytes(&all->shape[i], stages[k].rows);
+            t->bytes = bytes > t->bytes ? bytes : t->bytes;
+        }
+    t->memory = gpu_memory.take(t->d, t->bytes);
+    for (; !t->memory && t->bytes > STAGE_BYTES; t->memory = gpu_memory.take(t->d, t->bytes))
+        t->bytes /= 2;
+    if (!t->memory)
+        dev_fail(t->d, DEV_NO_MEMORY, "%s: no memory for operands", t->d->name);
+    for (size_t done = 0, n; done < t->bytes && t->memory && t->d->status == DEV_OK; done += n) {
+        char *half = stage_take(t->d);
+        n = t->bytes - done < STAGE_BYTES ? t->bytes - done : STAGE_BYTES;
+        if (!half)
+            break;
+        fill_stage(half);
+        stage_send(t->d, t->memory + done, n);
+    }
+    return t->d->status == DEV_OK;
+}
+
+static void tune_all(tuner *t, const wanted *all, tune_result *result)
+{
+    if (!take_memory(t, all) ||
+        !gpu_good(t->d, cudaEventCreateWithFlags(&t->begin, cudaEventDefault), "an event") ||
+        !gpu_good(t->d, cudaEventCreateWithFlags(&t->end, cudaEventDefault), "an event"))
+        return;
+    for (int i = 0; i < all->count && t->d->status == DEV_OK; i++) {
+        if (result->tuned > 0 && now_s() > t->deadline)
+            break;
+        result->tuned += tune_shape(t, &all->shape[i]);
+    }
+}
+
+static bool keep(tuner *t, tune_result *result)
+{
+    table_path(t->g, result->path);
+    result->hash = tuning_hash(&t->g->table);
+    if (result->tuned == 0 || table_write(t->g))
+        return true;
+    dev_fail(t->d, DEV_BROKEN, "%s: cannot write %.180s", t->d->name, result->path);
+    return false;
+}
+
+bool tune_gpu(dev *d, const tune_options *o, tune_result *result, char *why)
+{
+    tuner t = {.d = d, .options = o, .deadline = now_s() + o->seconds, .g = gpu_of(d)};
+    if (t.g && !t.g->stored) {
+        snprintf(why, WHY_BYTES, "%s: there is no folder for the tuning table: %.180s", d->name,
+                 d->notice[0] ? d->notice : "neither XDG_CACHE_HOME nor HOME is set");
+        return false;
+    }
+    wanted all = t.g ? listen_to(o) : (wanted){0};
+    result->shapes = all.count;
+    if (o->dry->status != DEV_OK)
+        dev_fail(d, o->dry->status, "%s", o->dry->error);
+    if (all.lost)
+        dev_fail(d, DEV_NO_MEMORY, "%s: no memory for the list of shapes", d->name);
+    if (all.count && d->status == DEV_OK)
+        tune_all(&t, &all, result);
+    if (d->status == DEV_OK)
+        keep(&t, result);
+    if (t.begin)
+        cudaEventDestroy(t.begin);
+    if (t.end)
+        cudaEventDestroy(t.end);
+    if (t.memory)
+        gpu_memory.give(d, t.memory);
+    wanted_done(&all);
+    if (d->status != DEV_OK)
+        snprintf(why, WHY_BYTES, "%s", d->error);
+    return d->status == DEV_OK;
+}
