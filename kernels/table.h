@@ -65,11 +65,12 @@ typedef struct {
 } reserve_args;
 
 /* A weight that has its memory, and its matrix [out][in][k][k] in the file: F32, F16 or BF16,
- * unaligned. */
+ * unaligned. It is packed times 2^exponent. */
 typedef struct {
     weight w;
     const void *source;
     dtype type;
+    int exponent;
 } pack_item;
 
 /* pack: fills n weights at once: many are too small to be shared by threads. */

@@ -6,6 +6,7 @@
  * simd.h. They take four times the memory of the 3x3 filters. */
 #include "kernels/cpu/cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK = 16, TAPS = 9, WINOGRAD_LEAST = 32, TILE_BYTES = 2 << 20 };
@@ -36,6 +37,18 @@ typedef struct {
     filter_transform transform;
 } plan;
 
+/* n elements of `rows` rows, `stride` elements apart, times the item's power of two. */
+static void read_lines(const plan *p, const pack_item *item, int64_t n, float *to, const char *from,
+                       int64_t stride, int rows)
+{
+    p->simd->lines(n, to, from, stride, rows, item->type);
+    if (item->exponent == 0)
+        return;
+    const float scale = ldexpf(1, item->exponent);
+    for (int64_t i = 0; i < n * PANEL; i++)
+        to[i] *= scale;
+}
+
 /* A panel of 3x3 filters, CHUNK input channels at a time: the file has a row of 9 taps a channel,
  * which a panel keeps apart. */
 static void pack_filters(const plan *p, const pack_item *item, const char *from, int64_t panel,
@@ -46,9 +59,8 @@ static void pack_filters(const plan *p, const pack_item *item, const char *from,
     const int64_t width = w->in * PANEL, plane = panels_of(w->out) * width;
     for (int64_t i = 0; i < w->in; i += CHUNK) {
         int64_t channels = w->in - i < CHUNK ? w->in - i : CHUNK;
-        p->simd->lines(channels * TAPS, taps[0],
-                       from + (size_t)(i * TAPS) * dtype_bytes(item->type), w->in * TAPS, rows,
-                       item->type);
+        read_lines(p, item, channels * TAPS, taps[0],
+                   from + (size_t)(i * TAPS) * dtype_bytes(item->type), w->in * TAPS, rows);
         if (w->layout == LAYOUT_WINOGRAD)
             p->simd->winograd_filter(channels, to + panel * width + i * PANEL, plane, taps[0],
                                      p->transform.at);
@@ -68,7 +80,7 @@ static void pack_panel(const plan *p, const pack_item *item, int64_t panel)
         (const char *)item->source + (size_t)(first * values) * dtype_bytes(item->type);
     int rows = w->out - first < PANEL ? (int)(w->out - first) : PANEL;
     if (w->k == 1)
-        p->simd->lines(values, (float *)w->data + first * values, from, values, rows, item->type);
+        read_lines(p, item, values, (float *)w->data + first * values, from, values, rows);
     else
         pack_filters(p, item, from, panel, rows);
 }

@@ -24,10 +24,12 @@ static void pack_channel(const pack_item *item, dtype type, int64_t out, char *t
 {
     const weight *w = &item->w;
     const int64_t in = whole_vectors(w->in), taps = (int64_t)w->k * w->k;
+    const float scale = ldexpf(1, item->exponent);
     for (int64_t i = 0; i < w->in; i++)
         for (int64_t tap = 0; tap < taps; tap++)
             store_float(to, type, tap * in + i,
-                        load_float(item->source, item->type, (out * w->in + i) * taps + tap));
+                        scale *
+                            load_float(item->source, item->type, (out * w->in + i) * taps + tap));
 }
 
 /* As many channels at a time as the staging memory holds. What is beyond w->out stays zero: memory

@@ -1,4 +1,6 @@
 /* pack, reference: fp32 [out][k][k][in], the order in which the reference convolution walks. */
+#include <math.h>
+
 #include "kernels/half.h"
 #include "kernels/table.h"
 
@@ -14,11 +16,12 @@ static void pack_one(const pack_item *item)
 {
     const weight *w = &item->w;
     const int64_t taps = (int64_t)w->k * w->k;
+    const float scale = ldexpf(1, item->exponent);
     float *to = w->data;
     for (int64_t o = 0; o < w->out; o++)
         for (int64_t tap = 0; tap < taps; tap++)
             for (int64_t i = 0; i < w->in; i++)
-                *to++ = load_float(item->source, item->type, (o * w->in + i) * taps + tap);
+                *to++ = scale * load_float(item->source, item->type, (o * w->in + i) * taps + tap);
 }
 
 void ref_pack(dev *d, const pack_args *a)

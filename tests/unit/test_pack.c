@@ -1,5 +1,6 @@
 /* What the CPU backend packs, to the bit: a panel and a Winograd filter written out as simd.h and
  * cpu.h define them, one value at a time. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,19 +46,33 @@ static char *file_of(int64_t count, dtype type)
     return bytes;
 }
 
-static float value_of(const char *file, dtype type, shape s, int64_t o, int64_t i, int64_t tap)
+/* What was reserved and packed among others. */
+typedef struct {
+    shape s;
+    weight w;
+    char *file;
+    dtype type;
+    int exponent;
+} packed;
+
+static float value_of(const packed *p, int64_t o, int64_t i, int64_t tap)
 {
-    return o < s.out ? load_float(file, type, (o * s.in + i) * s.k * s.k + tap) : 0;
+    const int64_t taps = (int64_t)p->s.k * p->s.k;
+    if (o >= p->s.out)
+        return 0;
+    return ldexpf(load_float(p->file + 1, p->type, (o * p->s.in + i) * taps + tap), p->exponent);
 }
 
-static void expect_panels(const float *got, const char *file, dtype type, shape s)
+static void expect_panels(const packed *p)
 {
+    const shape s = p->s;
+    const float *got = p->w.data;
     int64_t taps = (int64_t)s.k * s.k;
     for (int64_t panel = 0; panel < panels_of(s.out); panel++)
         for (int64_t tap = 0; tap < taps; tap++)
             for (int64_t i = 0; i < s.in; i++)
                 for (int64_t j = 0; j < PANEL; j++, got++) {
-                    float wanted = value_of(file, type, s, panel * PANEL + j, i, tap);
+                    float wanted = value_of(p, panel * PANEL + j, i, tap);
                     assert_memory_equal(got, &wanted, sizeof wanted);
                 }
 }
@@ -85,15 +100,16 @@ static float transformed(const float g[9], int y, int x)
                    half[2] * transform(x, 2));
 }
 
-static void expect_winograd(const float *got, const char *file, dtype type, shape s)
+static void expect_winograd(const packed *p)
 {
+    const shape s = p->s;
     int64_t plane = panels_of(s.out) * s.in * PANEL;
     for (int64_t o = 0; o < panels_of(s.out) * PANEL; o++)
         for (int64_t i = 0; i < s.in; i++) {
             float g[9];
             for (int tap = 0; tap < 9; tap++)
-                g[tap] = value_of(file, type, s, o, i, tap);
-            const float *at = got + (o / PANEL * s.in + i) * PANEL + o % PANEL;
+                g[tap] = value_of(p, o, i, tap);
+            const float *at = (const float *)p->w.data + (o / PANEL * s.in + i) * PANEL + o % PANEL;
             for (int e = 0; e < WINOGRAD_IN; e++) {
                 float wanted = transformed(g, e / 6, e % 6);
                 assert_memory_equal(at + e * plane, &wanted, sizeof wanted);
@@ -101,20 +117,13 @@ static void expect_winograd(const float *got, const char *file, dtype type, shap
         }
 }
 
-/* What was reserved and packed among others. */
-typedef struct {
-    shape s;
-    weight w;
-    char *file;
-    dtype type;
-} packed;
-
-static packed reserve(dev *d, arena *to, shape s, dtype type)
+static packed reserve(dev *d, arena *to, shape s, dtype type, int exponent)
 {
     packed p = {.s = s,
                 .w = {.out = s.out, .in = s.in, .k = s.k},
                 .file = file_of(s.out * s.in * s.k * s.k, type),
-                .type = type};
+                .type = type,
+                .exponent = exponent};
     op_reserve(d, &p.w, to, s.stride);
     bool winograd = s.k == 3 && s.stride == 1 && s.in >= 32 && s.in <= d->options.winograd_most;
     assert_int_equal(p.w.layout, winograd ? LAYOUT_WINOGRAD : LAYOUT_PANELS);
@@ -135,15 +144,14 @@ static void check_all(const char *isa, int threads)
     assert_true(arena_init(&to, WEIGHTS, false));
     memset(to.base, 0xff, WEIGHTS); /* every value must be written, zeros too */
     for (int i = 0; i < COUNT; i++) {
-        all[i] = reserve(d, &to, shapes[i / 3], (dtype)(i % 3));
-        item[i] = (pack_item){all[i].w, all[i].file + 1, all[i].type};
+        all[i] = reserve(d, &to, shapes[i / 3], (dtype)(i % 3), i % 2 ? i % 7 - 5 : 0);
+        item[i] = (pack_item){all[i].w, all[i].file + 1, all[i].type, all[i].exponent};
     }
     op_pack_all(d, item, COUNT);
     assert_int_equal(d->status, DEV_OK);
     for (int i = 0; i < COUNT; i++) {
         const packed *p = &all[i];
-        (p->w.layout == LAYOUT_WINOGRAD ? expect_winograd : expect_panels)(p->w.data, p->file + 1,
-                                                                           p->type, p->s);
+        (p->w.layout == LAYOUT_WINOGRAD ? expect_winograd : expect_panels)(p);
         free(p->file);
     }
     assert_int_equal((unsigned char)to.base[to.used], 0xff);
