@@ -105,7 +105,7 @@ static void load(void *arg, params *p)
         return;
     n->unet = unet_load(&n->config, p);
     if (p->e->code == ERR_OK)
-        n->vae = vae_load(&n->config, p);
+        n->vae = vae_load(&n->config, p, (vae_form){0});
 }
 
 static void release(void *arg)

@@ -29,23 +29,29 @@ enum { NAME_MOST = 192, FILES_MOST = 3, SLICE = 1 << 18, THREADS_MOST = 16, PATH
             .time_width = 256, .context = 64, .vae_levels = 4, .vae_width = {32, 64, 64, 64},      \
             .vae_blocks = 2, .factor = 8, .text_width = 64, .text_layers = 3, .text_heads = 1,     \
             .text_mlp = 256
+#define TINY3                                                                                      \
+    COMMON, .in_channels = 4, .levels = 3, .width = {64, 64, 128}, .blocks = 1,                    \
+            .attention = {0, 1, 1}, .time_width = 256, .context = 128, .vae_levels = 3,            \
+            .vae_width = {32, 64, 64}, .vae_blocks = 1, .factor = 4, .text_width = 128,            \
+            .text_layers = 2, .text_heads = 2, .text_mlp = 512
 
-static const struct {
+typedef struct {
     const char *arch;
     model_config config;
-} models[] = {
-    {"tiny", {TINY, .in_channels = 4}},
-    {"tiny9", {TINY, .in_channels = 9}},
-    {"tiny3",
-     {COMMON, .in_channels = 4, .levels = 3, .width = {64, 64, 128}, .blocks = 1,
-      .attention = {0, 1, 1}, .time_width = 256, .context = 128, .vae_levels = 3,
-      .vae_width = {32, 64, 64}, .vae_blocks = 1, .factor = 4, .text_width = 128, .text_layers = 2,
-      .text_heads = 2, .text_mlp = 512}},
+    double loud;
+} known;
+
+static const known models[] = {
+    {"tiny", .config = {TINY, .in_channels = 4}},
+    {"tiny9", .config = {TINY, .in_channels = 9}},
+    {"tiny3", .config = {TINY3}},
+    {"loud", .config = {TINY3}, .loud = 3e4},
+    {"louder", .config = {TINY3}, .loud = 3e6},
     {"sd15",
-     {COMMON, .in_channels = 4, .levels = 4, .width = {320, 640, 1280, 1280}, .blocks = 2,
-      .attention = {1, 1, 1, 0}, .time_width = 1280, .context = 768, .vae_levels = 4,
-      .vae_width = {128, 256, 512, 512}, .vae_blocks = 2, .factor = 8, .text_width = 768,
-      .text_layers = 12, .text_heads = 12, .text_mlp = 3072}},
+     .config = {COMMON, .in_channels = 4, .levels = 4, .width = {320, 640, 1280, 1280}, .blocks = 2,
+                .attention = {1, 1, 1, 0}, .time_width = 1280, .context = 768, .vae_levels = 4,
+                .vae_width = {128, 256, 512, 512}, .vae_blocks = 2, .factor = 8, .text_width = 768,
+                .text_layers = 12, .text_heads = 12, .text_mlp = 3072}},
 };
 
 typedef struct {
@@ -57,6 +63,7 @@ typedef struct {
     int64_t count, offset; /* elements; bytes from the start of the data */
     const char *type;      /* NULL: that of the model */
     bool nan;
+    float gain;
 } entry;
 
 /* One file that is being written. */
@@ -77,12 +84,37 @@ typedef struct {
     atomic_int failed;  /* errno of a write */
 } plan;
 
-const model_config *fixture_config(const char *arch)
+static const known *find_known(const char *arch)
 {
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         if (strcmp(models[i].arch, arch) == 0)
-            return &models[i].config;
+            return &models[i];
     return NULL;
+}
+
+const model_config *fixture_config(const char *arch)
+{
+    const known *k = find_known(arch);
+    return k ? &k->config : NULL;
+}
+
+/* Whether a tensor of the autoencoder has to be larger for a larger inside: all that is added to
+ * what its layers pass on, but no matrix that reads it. */
+static bool is_inside(const char *name)
+{
+    static const char *const part[] = {".conv_in.",
+                                       ".conv1.",
+                                       ".conv2.",
+                                       ".proj_out.",
+                                       ".nin_shortcut.bias",
+                                       ".upsample.conv.bias",
+                                       ".downsample.conv.bias"};
+    if (strncmp(name, "first_stage_model.", 18) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (strstr(name, part[i]))
+            return true;
+    return false;
 }
 
 static void plan_add(void *arg, const char *name, const int64_t *dim, int dims)
@@ -94,7 +126,9 @@ static void plan_add(void *arg, const char *name, const int64_t *dim, int dims)
         assert(p->entry);
     }
     entry *t = &p->entry[p->count++];
-    *t = (entry){.dims = dims, .stored_dims = dims, .count = 1};
+    *t = (entry){.dims = dims, .stored_dims = dims, .count = 1, .gain = 1};
+    if (p->f->loud > 0 && is_inside(name))
+        t->gain = (float)p->f->loud;
     snprintf(t->name, sizeof t->name, "%s", name);
     snprintf(t->stored, sizeof t->stored, "%s", name);
     memcpy(t->dim, dim, sizeof t->dim);
@@ -256,12 +290,13 @@ static bool target_begin(plan *p, int file, const char *path)
     return ok;
 }
 
-/* F16 bits to the type of the file, in place of the wider buffer. */
-static const void *convert(const uint16_t *half, int64_t count, dtype type, uint32_t *wide)
+/* F16 bits, times the gain, to the type of the file, in place of the wider buffer. */
+static const void *convert(const uint16_t *half, int64_t count, dtype type, float gain,
+                           uint32_t *wide)
 {
     uint16_t *narrow = (uint16_t *)wide;
     for (int64_t i = 0; type != F16 && i < count; i++) {
-        float value = f16_to_float(half[i]);
+        float value = gain * f16_to_float(half[i]);
         uint32_t bits;
         memcpy(&bits, &value, sizeof bits);
         if (type == F32)
@@ -287,8 +322,8 @@ static void *fill(void *arg)
             fixture_values(half, t->name, t->dim, t->dims, p->f->seed, first, count);
             for (int64_t k = 0; t->nan && k < count; k++)
                 half[k] = 0x7e00;
-            if (!write_all(to->fd, convert(half, count, p->f->type, wide), (size_t)count * width,
-                           to->data + t->offset + first * (int64_t)width))
+            if (!write_all(to->fd, convert(half, count, p->f->type, t->gain, wide),
+                           (size_t)count * width, to->data + t->offset + first * (int64_t)width))
                 atomic_store(&p->failed, errno ? errno : EIO);
         }
     }
@@ -330,6 +365,7 @@ int fixture_write(const fixture *f, const char *path, err *e)
     json_t *names = NULL;
     plan p = {.f = f, .target = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
     assert(f->type == F32 || f->type == F16 || f->type == BF16);
+    assert(f->loud == 0 || f->type == F32);
     model_config_tensors(f->config, plan_add, &p);
     for (int i = 0; i < f->defects; i++)
         plan_defect(&p, &f->defect[i]);
@@ -356,11 +392,14 @@ int fixture_write(const fixture *f, const char *path, err *e)
 
 int fixture_model(const char *arch, uint64_t seed, const char *path, err *e)
 {
-    const model_config *config = fixture_config(arch);
-    if (!config)
-        return err_set(e, ERR_INVALID, "no model is called %.60s; known: tiny, tiny3, tiny9, sd15",
+    const known *k = find_known(arch);
+    if (!k)
+        return err_set(e, ERR_INVALID,
+                       "no model is called %.60s; known: tiny, tiny3, tiny9, loud, louder, sd15",
                        arch);
-    return fixture_write(&(fixture){.config = config, .seed = seed, .type = F16}, path, e);
+    const fixture f = {
+        .config = &k->config, .seed = seed, .type = k->loud > 0 ? F32 : F16, .loud = k->loud};
+    return fixture_write(&f, path, e);
 }
 
 const char *fixture_shared(const char *arch, char *path)

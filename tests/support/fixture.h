@@ -26,19 +26,22 @@ typedef struct {
     uint64_t seed;
     dtype type; /* F32, F16 or BF16: the formula's F16 values, widened or rounded */
     fixture_layout layout;
-    bool zeros; /* no values: a file with holes that takes no space */
+    double loud; /* the inside of the autoencoder is as many times larger, for the same pictures;
+                    F32 only; 0: not */
+    bool zeros;  /* no values: a file with holes that takes no space */
     const fixture_defect *defect;
     int defects;
 } fixture;
 
-/* tiny, tiny3, tiny9, sd15; NULL: unknown. */
+/* tiny, tiny3, tiny9, sd15; loud and louder, like tiny3 with an autoencoder that passes 3e5, and
+ * one that passes 1e7; NULL: unknown. */
 const model_config *fixture_config(const char *arch);
 
 /* Writes the model; an existing file is replaced at once (rename), a folder file by file. A folder
  * needs a configuration with the names of tiny or tiny3. */
 int fixture_write(const fixture *f, const char *path, err *e);
 
-/* The F16 single file of an architecture at `path`. */
+/* The single file of an architecture at `path`: F16, or F32 where that is too small. */
 int fixture_model(const char *arch, uint64_t seed, const char *path, err *e);
 
 /* The same under seed 1 in the build folder, written by the first test that asks; `path` has room

@@ -37,7 +37,8 @@ static void load_networks(void *arg, params *p)
     if (clip_load(&m->text, &m->config, p) == ERR_OK)
         m->unet = unet_load(&m->config, p);
     if (p->e->code == ERR_OK)
-        m->vae = vae_load(&m->config, p);
+        m->vae = vae_load(&m->config, p,
+                          (vae_form){.stream = p->d->storage == F16 ? VAE_F16_STREAM : 0});
 }
 
 model *model_load(dev *d, const char *path, err *e)

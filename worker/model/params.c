@@ -3,6 +3,7 @@
  * never holds a model twice. The first problem is kept in p->e; later calls return empty values. */
 #include "worker/model/params.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,11 +89,12 @@ static void upload(params *p, tensor to, const checkpoint_tensor *t, const void 
     checkpoint_release(p->file, t);
 }
 
-/* The tensor as `type`, whatever the file has. */
-static tensor take_as(params *p, dtype type, const checkpoint_tensor *t, int64_t rows, int64_t c)
+/* The tensor times 2^exponent as `type`, whatever the file has. */
+static tensor take_as(params *p, dtype type, int exponent, const checkpoint_tensor *t, int64_t rows,
+                      int64_t c)
 {
     tensor v = take(p, type, rows, c);
-    if (t->type == type || p->d->options.dry || failed(p)) {
+    if ((t->type == type && exponent == 0) || p->d->options.dry || failed(p)) {
         upload(p, v, t, t->data);
         return v;
     }
@@ -103,7 +105,7 @@ static tensor take_as(params *p, dtype type, const checkpoint_tensor *t, int64_t
         return v;
     }
     for (int64_t i = 0; i < rows * c; i++)
-        wide[i] = load_float(t->data, t->type, i);
+        wide[i] = ldexpf(load_float(t->data, t->type, i), exponent);
     dev_upload_floats(p->d, v, wide);
     free(wide);
     check_device(p, t->name);
@@ -111,8 +113,9 @@ static tensor take_as(params *p, dtype type, const checkpoint_tensor *t, int64_t
     return v;
 }
 
-/* A vector of `c` numbers; c 0: of any length. */
-static tensor take_vector(params *p, dtype type, const checkpoint_tensor *t, int64_t c)
+/* A vector of `c` numbers, times 2^exponent; c 0: of any length. */
+static tensor take_vector(params *p, dtype type, int exponent, const checkpoint_tensor *t,
+                          int64_t c)
 {
     if (t->dims != 1 || !is_real(t->type) || t->dim[0] < 1 || (c && t->dim[0] != c)) {
         char expected[64] = "a vector of F32, F16 or BF16";
@@ -121,7 +124,7 @@ static tensor take_vector(params *p, dtype type, const checkpoint_tensor *t, int
         refuse(p, t, expected);
         return (tensor){0};
     }
-    return take_as(p, type, t, 1, t->dim[0]);
+    return take_as(p, type, exponent, t, 1, t->dim[0]);
 }
 
 static bool is_convolution(const checkpoint_tensor *t)
@@ -147,7 +150,8 @@ static void pack_later(params *p, const weight *w, const checkpoint_tensor *t)
 {
     if (p->d->options.dry || failed(p))
         return;
-    p->waiting.item[p->waiting.count] = (pack_item){*w, t->data, t->type};
+    p->waiting.item[p->waiting.count] =
+        (pack_item){*w, t->data, t->type, p->scaling.out - p->scaling.in};
     p->waiting.source[p->waiting.count++] = t;
     p->waiting.bytes += w->bytes;
     if (p->waiting.count == PARAMS_WAITING || p->waiting.bytes > WAITING_BYTES)
@@ -174,7 +178,7 @@ static conv load_conv(params *p, int stride, const char *prefix)
 
     const checkpoint_tensor *bias = failed(p) ? NULL : find(p, prefix, ".bias", false);
     if (bias)
-        c.bias = take_vector(p, p->d->storage, bias, c.w.out);
+        c.bias = take_vector(p, p->d->storage, p->scaling.out, bias, c.w.out);
     return c;
 }
 
@@ -208,9 +212,9 @@ norm params_norm(params *p, const char *format, ...)
     const checkpoint_tensor *shift = failed(p) ? NULL : find(p, prefix, ".bias", true);
     if (!scale || !shift)
         return n;
-    n.scale = take_vector(p, F32, scale, 0);
+    n.scale = take_vector(p, F32, 0, scale, 0);
     if (!failed(p))
-        n.shift = take_vector(p, F32, shift, n.scale.dim[3]);
+        n.shift = take_vector(p, F32, 0, shift, n.scale.dim[3]);
     return n;
 }
 
@@ -218,7 +222,7 @@ tensor params_vector(params *p, const char *format, ...)
 {
     FORMAT_NAME(name, format);
     const checkpoint_tensor *t = failed(p) ? NULL : find(p, name, "", true);
-    return t ? take_vector(p, F32, t, 0) : (tensor){0};
+    return t ? take_vector(p, F32, 0, t, 0) : (tensor){0};
 }
 
 tensor params_table(params *p, bool as_f32, const char *format, ...)
@@ -232,7 +236,7 @@ tensor params_table(params *p, bool as_f32, const char *format, ...)
         return (tensor){0};
     }
     if (as_f32)
-        return take_as(p, F32, t, t->dim[0], t->dim[1]);
+        return take_as(p, F32, 0, t, t->dim[0], t->dim[1]);
     tensor v = take(p, t->type, t->dim[0], t->dim[1]);
     upload(p, v, t, t->data);
     return v;

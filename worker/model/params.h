@@ -8,12 +8,19 @@
 
 enum { PARAMS_WAITING = 64 };
 
+/* A layer finds its input, and has to leave its output, times these powers of two: matrices are
+ * packed times 2^(out - in), biases kept times 2^out. All exponents 0: as the file has it. */
+typedef struct {
+    int in, out;
+} scaling;
+
 typedef struct {
     dev *d;
     const checkpoint *file;
-    arena *to;     /* all weights of the model */
-    err *e;        /* first problem; later calls do nothing */
-    bool winograd; /* 3x3 convolutions may take four times the memory (weight.winograd) */
+    arena *to;       /* all weights of the model */
+    err *e;          /* first problem; later calls do nothing */
+    bool winograd;   /* 3x3 convolutions may take four times the memory (weight.winograd) */
+    scaling scaling; /* of the convolutions and linear layers that come next */
 
     /* Matrices that have their memory and wait to be packed together. */
     struct {

@@ -2,6 +2,8 @@
  * besides x and the result only one more tensor of their size is alive. */
 #include "worker/model/resblock.h"
 
+#include <math.h>
+
 const resblock_form resblock_of_unet = {
     .norm1 = "in_layers.0",
     .conv1 = "in_layers.2",
@@ -21,17 +23,21 @@ const resblock_form resblock_of_vae = {
     .eps = 1e-6,
 };
 
-void resblock_load(resblock *b, params *p, const resblock_form *form, const char *prefix)
+void resblock_load(resblock *b, params *p, const resblock_form *form, int stream,
+                   const char *prefix)
 {
-    *b = (resblock){.eps = form->eps};
+    *b = (resblock){.eps = ldexp(form->eps, 2 * stream)};
+    p->scaling = (scaling){.out = stream};
     b->norm1 = params_norm(p, "%s.%s", prefix, form->norm1);
     b->conv1 = params_conv(p, 1, "%s.%s", prefix, form->conv1);
-    if (form->time)
+    if (form->time) /* added to what conv1 leaves */
         b->time = params_linear(p, "%s.%s", prefix, form->time);
     b->norm2 = params_norm(p, "%s.%s", prefix, form->norm2);
     b->conv2 = params_conv(p, 1, "%s.%s", prefix, form->conv2);
+    p->scaling.in = stream;
     if (b->conv1.w.in != b->conv1.w.out)
         b->skip = params_conv(p, 1, "%s.%s", prefix, form->skip);
+    p->scaling = (scaling){0};
 }
 
 tensor resblock_forward(dev *d, tensor *out, const resblock *b, tensor x, tensor x2, tensor time)

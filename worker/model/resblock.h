@@ -20,7 +20,10 @@ typedef struct {
 
 extern const resblock_form resblock_of_unet, resblock_of_vae;
 
-void resblock_load(resblock *b, params *p, const resblock_form *form, const char *prefix);
+/* The block reads and leaves a stream of 2^stream times what the model means. Only norms read what
+ * its convolutions leave, and they do not see a scale when eps has its square. */
+void resblock_load(resblock *b, params *p, const resblock_form *form, int stream,
+                   const char *prefix);
 
 /* x [n,h,w,i], x2 [n,h,w,i2] (optional; the two count as one tensor), time [n,1,1,e] after its
  * SiLU (UNet) -> [n,h,w,o]. */

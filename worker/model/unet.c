@@ -41,7 +41,7 @@ static void load_res(block *b, params *p, const model_config *c, int level, cons
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, UNET "%s.%d.0", list, i);
-    resblock_load(&b->res, p, &resblock_of_unet, name);
+    resblock_load(&b->res, p, &resblock_of_unet, 0, name);
     b->has_res = true;
     if (c->attention[level]) {
         snprintf(name, sizeof name, UNET "%s.%d.1", list, i);
@@ -100,9 +100,9 @@ unet *unet_load(const model_config *config, params *p)
     u->time2 = params_linear(p, UNET "time_embed.2");
     u->in = params_conv(p, 1, UNET "input_blocks.0.0");
     load_down(u, p, config);
-    resblock_load(&u->middle1, p, &resblock_of_unet, UNET "middle_block.0");
+    resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0");
     transformer_load(&u->middle_attention, p, config->heads, UNET "middle_block.1");
-    resblock_load(&u->middle2, p, &resblock_of_unet, UNET "middle_block.2");
+    resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2");
     load_up(u, p, config);
     u->norm_out = params_norm(p, UNET "out.0");
     u->out = params_conv(p, 1, UNET "out.2");

@@ -1,9 +1,11 @@
 /* The autoencoder: see vae.h. Encoder and decoder are the same thing: a convolution, a list of
  * stages, a norm and a convolution; only the lists differ. Results of the stages alternate between
- * two places. */
+ * two places; they are the stream that has a scale: the first convolution and whatever is added to
+ * it bring the scale along, the last norm takes it away. */
 #include "worker/model/vae.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@ static const double EPS = 1e-6;
 typedef struct {
     norm norm;
     conv q, k, v, out;
+    double eps;
 } self_attention;
 
 typedef enum { STAGE_RES, STAGE_ATTENTION, STAGE_DOWN, STAGE_UP } stage_kind;
@@ -36,6 +39,7 @@ typedef struct {
     stage *stage;
     int stages;
     norm norm_out;
+    int stream;
 } half;
 
 struct vae {
@@ -48,14 +52,34 @@ static void add_res(half *f, params *p, const char *name)
 {
     stage *s = &f->stage[f->stages++];
     s->kind = STAGE_RES;
-    resblock_load(&s->res, p, &resblock_of_vae, name);
+    resblock_load(&s->res, p, &resblock_of_vae, f->stream, name);
 }
 
 static void add_resample(half *f, params *p, stage_kind kind, const char *name)
 {
     stage *s = &f->stage[f->stages++];
     s->kind = kind;
+    p->scaling = (scaling){.in = f->stream, .out = f->stream};
     s->resample = params_conv(p, kind == STAGE_DOWN ? 2 : 1, "%s", name);
+    p->scaling = (scaling){0};
+}
+
+/* What the stream's norms add to its variance. */
+static double eps_of(const half *f)
+{
+    return ldexp(EPS, 2 * f->stream);
+}
+
+static void load_attention(self_attention *a, const half *f, params *p, const char *name)
+{
+    a->eps = eps_of(f);
+    a->norm = params_norm(p, "%s.norm", name);
+    a->q = params_linear(p, "%s.q", name);
+    a->k = params_linear(p, "%s.k", name);
+    a->v = params_linear(p, "%s.v", name);
+    p->scaling = (scaling){.out = f->stream};
+    a->out = params_linear(p, "%s.proj_out", name);
+    p->scaling = (scaling){0};
 }
 
 static void add_middle(half *f, params *p, const char *name)
@@ -65,11 +89,8 @@ static void add_middle(half *f, params *p, const char *name)
     add_res(f, p, block);
     stage *s = &f->stage[f->stages++];
     s->kind = STAGE_ATTENTION;
-    s->attention.norm = params_norm(p, "%s.attn_1.norm", name);
-    s->attention.q = params_linear(p, "%s.attn_1.q", name);
-    s->attention.k = params_linear(p, "%s.attn_1.k", name);
-    s->attention.v = params_linear(p, "%s.attn_1.v", name);
-    s->attention.out = params_linear(p, "%s.attn_1.proj_out", name);
+    snprintf(block, sizeof block, "%s.attn_1", name);
+    load_attention(&s->attention, f, p, block);
     snprintf(block, sizeof block, "%s.block_2", name);
     add_res(f, p, block);
 }
@@ -90,9 +111,16 @@ static void add_level(half *f, params *p, stage_kind kind, int level, int blocks
     add_resample(f, p, kind, name);
 }
 
+static void load_in(half *f, params *p, const char *name)
+{
+    p->scaling = (scaling){.out = f->stream};
+    f->in = params_conv(p, 1, "%s", name);
+    p->scaling = (scaling){0};
+}
+
 static void load_encoder(half *f, params *p, const model_config *c)
 {
-    f->in = params_conv(p, 1, VAE "encoder.conv_in");
+    load_in(f, p, VAE "encoder.conv_in");
     for (int level = 0; level < c->vae_levels; level++)
         add_level(f, p, STAGE_DOWN, level, c->vae_blocks, level == c->vae_levels - 1);
     add_middle(f, p, VAE "encoder.mid");
@@ -102,7 +130,7 @@ static void load_encoder(half *f, params *p, const model_config *c)
 
 static void load_decoder(half *f, params *p, const model_config *c)
 {
-    f->in = params_conv(p, 1, VAE "decoder.conv_in");
+    load_in(f, p, VAE "decoder.conv_in");
     add_middle(f, p, VAE "decoder.mid");
     for (int level = c->vae_levels - 1; level >= 0; level--)
         add_level(f, p, STAGE_UP, level, c->vae_blocks + 1, level == 0);
@@ -110,7 +138,7 @@ static void load_decoder(half *f, params *p, const model_config *c)
     f->out = params_conv(p, 1, VAE "decoder.conv_out");
 }
 
-vae *vae_load(const model_config *config, params *p)
+vae *vae_load(const model_config *config, params *p, vae_form form)
 {
     size_t most = (size_t)(config->vae_levels * (config->vae_blocks + 2) + 3);
     vae *v = calloc(1, sizeof *v);
@@ -121,11 +149,13 @@ vae *vae_load(const model_config *config, params *p)
         free(stages);
         return NULL;
     }
-    v->encoder.stage = stages;
-    v->decoder.stage = stages + most;
+    v->encoder = (half){.stage = stages, .stream = form.stream};
+    v->decoder = (half){.stage = stages + most, .stream = form.stream};
     v->factor = config->factor;
-    load_encoder(&v->encoder, p, config);
-    v->quant = params_linear(p, VAE "quant_conv");
+    if (!form.only_decoder) {
+        load_encoder(&v->encoder, p, config);
+        v->quant = params_linear(p, VAE "quant_conv");
+    }
     v->post_quant = params_linear(p, VAE "post_quant_conv");
     load_decoder(&v->decoder, p, config);
     assert((size_t)v->encoder.stages <= most && (size_t)v->decoder.stages <= most);
@@ -159,7 +189,7 @@ static void attend(dev *d, const self_attention *l, tensor x)
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3];
     size_t mark = dev_mark(d);
-    tensor pixels = layer_group_norm(d, NEW, x, &l->norm, (group_norm_options){.eps = EPS});
+    tensor pixels = layer_group_norm(d, NEW, x, &l->norm, (group_norm_options){.eps = l->eps});
     tensor a = tensor_reshape(pixels, n, 1, h * w, c), xt = tensor_reshape(x, n, 1, h * w, c);
     tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0}); /* [n,1,h*w,c] */
     tensor k = layer_linear(d, NEW, a, &l->k, (conv2d_options){0});
@@ -210,7 +240,7 @@ static void half_forward(dev *d, tensor out, const half *f, tensor x)
         y = z;
     }
     tensor a = layer_group_norm(d, NEW, y, &f->norm_out,
-                                (group_norm_options){.act = ACT_SILU, .eps = EPS});
+                                (group_norm_options){.act = ACT_SILU, .eps = eps_of(f)});
     layer_conv(d, &out, a, &f->out, (conv2d_options){0});
     dev_release(d, mark);
 }
@@ -218,7 +248,7 @@ static void half_forward(dev *d, tensor out, const half *f, tensor x)
 tensor vae_encode(dev *d, tensor *out, const vae *v, tensor x)
 {
     int64_t n = x.dim[0], h = x.dim[1] / v->factor, w = x.dim[2] / v->factor;
-    assert(h * v->factor == x.dim[1] && w * v->factor == x.dim[2]);
+    assert(h * v->factor == x.dim[1] && w * v->factor == x.dim[2] && v->encoder.stages);
     tensor y = layer_result(d, out, n, h, w, v->quant.w.out);
     size_t mark = dev_mark(d);
     tensor raw = dev_tensor(d, d->storage, n, h, w, v->encoder.out.w.out); /* [n,h,w,8] */
