@@ -69,8 +69,9 @@ fuzz() {
     rm -rf "$log"
 }
 
-# Every cuDNN plan of every model takes minutes and has a label of its own: ctest -L plans.
-build build && run build -LE plans
+# Every cuDNN plan of every model, and every golden picture on an emulated GPU, take long and have labels of their own:
+# ctest -L plans, ctest -L emulated.
+build build && run build -LE 'plans|emulated'
 if [ "${1:-}" != --quick ]; then
     build build-asan -DOVERPAINT_SANITIZE=address && run build-asan -LE 'full|sources|slow'
     build build-tsan -DOVERPAINT_SANITIZE=thread && run build-tsan -L threads

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { USUAL_KEYS = 77 }; /* of a text */
+
 typedef struct {
     char shape[SHAPE_NAME_BYTES];
     int64_t rows;
@@ -78,8 +80,21 @@ static bool make_room(plans *p, char *why)
     return true;
 }
 
-static bool choose(plans *p, const plan_shape *s, const char *name, choice *c, char *why)
+/* The shape by which a shape's configuration is chosen. Keys beyond a row's own count are not read,
+ * so how many there are depends on the longest text of the batch, and must not decide anything. */
+static plan_shape usual_shape(const plan_shape *s)
 {
+    plan_shape usual = *s;
+    if (s->kind == SHAPE_ATTENTION && s->attention.counted && usual.attention.tk > USUAL_KEYS)
+        usual.attention.tk = USUAL_KEYS;
+    return usual;
+}
+
+static bool choose(plans *p, const plan_shape *shape, choice *c, char *why)
+{
+    char name[SHAPE_NAME_BYTES];
+    const plan_shape usual = usual_shape(shape), *s = &usual;
+    plan_shape_name(s, name);
     const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
     plan_pick pick;
     if (!known || (known->kind == CHOICE_SWITCH && known->on)) /* "on" leaves the kernel to us */
@@ -152,7 +167,7 @@ const plan *plans_get(plans *p, const plan_shape *s, int64_t rows, char why[PLAN
     const plan *known = find(p, name, rows);
     if (known)
         return known;
-    if (!make_room(p, why) || !choose(p, s, name, &c, why))
+    if (!make_room(p, why) || !choose(p, s, &c, why))
         return NULL;
     const plan_key key = {.shape = name, .rows = rows, .choice = &c};
     plan *made = load_plan(p, &key);

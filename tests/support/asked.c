@@ -194,6 +194,8 @@ enum { LARGEST_MAX = 1 };
 
 static double psnr_wanted(const asked *a, int index)
 {
+    if (getenv("OVERPAINT_BACKEND")) /* a GPU, in fp16 */
+        return 40;
     for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
         const tolerance *t = &tolerances[i];
         if (!strcmp(t->folder, a->folder) && index >= t->from &&
@@ -212,14 +214,10 @@ static distance measure(const image *want, const image *got)
 {
     const size_t count = (size_t)want->w * (size_t)want->h * (size_t)want->channels;
     size_t differing = 0;
-    double squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double d = (double)got->px[i] - want->px[i];
-        differing += d != 0;
-        squares += d * d;
-    }
+    for (size_t i = 0; i < count; i++)
+        differing += got->px[i] != want->px[i];
     return (distance){.share = (double)differing / (double)count,
-                      .psnr = 10 * log10(255.0 * 255.0 * (double)count / squares),
+                      .psnr = picture_psnr(want, got),
                       .largest = picture_difference(want, got)};
 }
 

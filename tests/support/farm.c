@@ -97,6 +97,15 @@ void farm_start_broker(farm *f)
     process_start(&f->broker, f->folder, "broker", "overpaint-broker", words);
 }
 
+/* Without options of a test's own: one thread, or the device that OVERPAINT_BACKEND names. */
+static const char *const *usual_options(void)
+{
+    static const char *const one_thread[] = {"--threads", "1", NULL};
+    static const char *on_device[] = {"--device", NULL, NULL};
+    on_device[1] = getenv("OVERPAINT_BACKEND");
+    return on_device[1] ? on_device : one_thread;
+}
+
 void farm_start_worker(farm *f, int i)
 {
     const char *words[WORDS_MAX];
@@ -106,7 +115,7 @@ void farm_start_worker(farm *f, int i)
     join(words,
          WORDS("--endpoint", f->endpoint, "--models", farm_path(f, models, "models"), "--name",
                name),
-         f->options.worker ? f->options.worker : WORDS("--threads", "1"));
+         f->options.worker ? f->options.worker : usual_options());
     process_start(&f->worker[i], f->folder, name, "overpaint-worker", words);
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     int workers;
     double seconds;            /* the whole test may take so long; 0: 150 */
     const char *const *broker; /* further options, or NULL */
-    const char *const *worker; /* the same; NULL: one thread */
+    const char *const *worker; /* the same; NULL: one thread, or --device $OVERPAINT_BACKEND */
 } farm_options;
 
 typedef struct {

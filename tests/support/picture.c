@@ -3,6 +3,7 @@
 #include "tests/support/places.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,6 +66,18 @@ image picture_pattern(int w, int h, int channels)
             for (int c = 0; c < channels; c++)
                 *p++ = (uint8_t)(((x / 5 + y / 3) % 2 ? 40 : 0) + x * (3 + c) + y * (7 - c));
     return i;
+}
+
+double picture_psnr(const image *a, const image *b)
+{
+    const size_t count = (size_t)a->w * (size_t)a->h * (size_t)a->channels;
+    double squares = 0;
+    assert(a->w == b->w && a->h == b->h && a->channels == b->channels);
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)a->px[i] - b->px[i];
+        squares += d * d;
+    }
+    return 10 * log10(255.0 * 255.0 * (double)count / squares);
 }
 
 int picture_difference(const image *a, const image *b)

@@ -16,6 +16,9 @@ image picture_golden_grey(const char *file);
 /* A deterministic picture with smooth and sharp parts. */
 image picture_pattern(int w, int h, int channels);
 
+/* Peak signal-to-noise ratio in dB of two pictures of one shape; infinite: no difference. */
+double picture_psnr(const image *a, const image *b);
+
 /* The largest difference of any sample; 256 when size or channels differ. */
 int picture_difference(const image *a, const image *b);
 

@@ -1,6 +1,8 @@
 /* Spatial transformer: see transformer.h. */
 #include "worker/model/transformer.h"
 
+#include "worker/model/tokenizer.h"
+
 enum { CHANNELS_A_HEAD = 64 };
 
 static void load_attention(attention_layers *a, params *p, const char *prefix, const char *name)
@@ -27,16 +29,32 @@ void transformer_load(transformer *b, params *p, int heads, const char *prefix)
     b->heads = heads ? heads : (int)(b->proj_in.w.out / CHANNELS_A_HEAD);
 }
 
+/* Tokens that are multiplied as one sample. A backend may choose how by their number, and how many
+ * a text has depends on the longest one beside it: so it goes chunk by chunk. */
+static int64_t portion_of_text(int64_t tokens)
+{
+    return tokens % CHUNK_TOKENS == 0 ? CHUNK_TOKENS : tokens;
+}
+
+/* [n,1,t,c] -> [n,1,t,o], `portion` tokens at a time */
+static tensor project(dev *d, tensor x, const conv *l, int64_t portion)
+{
+    const int64_t n = x.dim[0], t = x.dim[2];
+    tensor parts = tensor_reshape(x, n * (t / portion), 1, portion, x.dim[3]);
+    tensor y = layer_linear(d, NEW, parts, l, (conv2d_options){0});
+    return tensor_reshape(y, n, 1, t, l->w.out);
+}
+
 /* y += out(attention(q(a), k(source), v(source))); a is used up. */
-static void attend(dev *d, const attention_layers *l, tensor y, tensor a, tensor source, int heads,
-                   const int32_t *tokens)
+static void attend(dev *d, const attention_layers *l, tensor y, tensor a, tensor source,
+                   int64_t portion, int heads, const int32_t *tokens)
 {
     size_t mark = dev_mark(d);
-    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0});      /* [n,1,t,c] */
-    tensor k = layer_linear(d, NEW, source, &l->k, (conv2d_options){0}); /* [n,1,tk,c] */
-    tensor v = layer_linear(d, NEW, source, &l->v, (conv2d_options){0}); /* [n,1,tk,c] */
-    op_attention(d, &a, q, k, v, heads, false, tokens);                  /* [n,1,t,c] */
-    layer_linear(d, &y, a, &l->out, (conv2d_options){.residual = y});    /* [n,1,t,c] */
+    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0}); /* [n,1,t,c] */
+    tensor k = project(d, source, &l->k, portion);                  /* [n,1,tk,c] */
+    tensor v = project(d, source, &l->v, portion);                  /* [n,1,tk,c] */
+    op_attention(d, &a, q, k, v, heads, false, tokens);             /* [n,1,t,c] */
+    layer_linear(d, &y, a, &l->out, (conv2d_options){.residual = y});
     dev_release(d, mark);
 }
 
@@ -62,9 +80,9 @@ void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
     layer_group_norm(d, &pixels, x, &b->norm, (group_norm_options){.eps = 1e-6}); /* [n,h,w,c] */
     layer_linear(d, &y, a, &b->proj_in, (conv2d_options){0});                     /* [n,1,t,c] */
     layer_norm(d, &a, y, &b->norm1);
-    attend(d, &b->self, y, a, a, b->heads, NULL);
+    attend(d, &b->self, y, a, a, t, b->heads, NULL);
     layer_norm(d, &a, y, &b->norm2);
-    attend(d, &b->cross, y, a, context, b->heads, tokens);
+    attend(d, &b->cross, y, a, context, portion_of_text(context.dim[2]), b->heads, tokens);
     layer_norm(d, &a, y, &b->norm3);
     feed_forward(d, b, y, a);
     layer_linear(d, &xt, y, &b->proj_out, (conv2d_options){.residual = xt}); /* [n,1,t,c] */

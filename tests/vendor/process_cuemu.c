@@ -1,0 +1,82 @@
+/* Pictures made by the real programs on the emulated GPU: near the CPU's, and the same bytes alone
+ * and in a larger batch. Small and few, because a UNet call takes seconds there; all golden
+ * pictures are `OVERPAINT_BACKEND=cuemu process_golden`. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/support/farm.h"
+#include "tests/support/picture.h"
+#include "worker/image/decode.h"
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+enum { SECONDS = 540 };
+static const double PSNR_LEAST = 40; /* dB, against the CPU's */
+
+static const char *const first[] = {"prompt", "a red fox", "seed", "5", "steps", "4", NULL};
+/* Another sampler and a longer prompt: other timesteps and other counts of keys in the batch. */
+static const char *const second[] = {
+    "prompt", "a blue bird, BREAK, on a branch", "seed", "6", "steps", "3", "sampler", "euler_a",
+    NULL};
+
+static image decode(const farm_file *f)
+{
+    image i = {0};
+    err e = {0};
+    if (image_decode(&i, f->bytes, f->size, &image_default_limits, &e))
+        fail_msg("%s", e.text);
+    return i;
+}
+
+static void assert_near(const farm_file *got, const farm_file *want)
+{
+    image a = decode(got), b = decode(want);
+    const double psnr = picture_psnr(&a, &b);
+    print_message("PSNR %.1f dB\n", psnr);
+    assert_true(psnr >= PSNR_LEAST);
+    image_done(&a);
+    image_done(&b);
+}
+
+/* Is the other job's row in a batch with this one's? */
+static bool is_shared(farm *f, const overpaint_id *a, const overpaint_id *b)
+{
+    return farm_runs(f, 0, a, 1) && farm_runs(f, 0, b, 1);
+}
+
+static void pictures_are_right_and_the_same(void **state)
+{
+    farm *f = farm_open(state, &(farm_options){.workers = 1, .seconds = SECONDS});
+    farm_file alone = farm_make(f, first);
+    const overpaint_id a = farm_submit(f, f->o, first), b = farm_submit(f, f->o, second);
+    FARM_UNTIL(f, is_shared(f, &a, &b));
+    farm_file together = farm_result(f, f->o, &a), other = farm_result(f, f->o, &b);
+    farm_same(&alone, &together, "alone and in a batch");
+
+    process_signal(&f->worker[0], SIGTERM);
+    assert_int_equal(process_wait(&f->worker[0], f->deadline), 0);
+    farm_wait_workers(f, 0);
+    f->options.worker = WORDS("--threads", "1");
+    farm_start_worker(f, 0);
+    farm_wait_workers(f, 1);
+    farm_file first_on_cpu = farm_make(f, first), second_on_cpu = farm_make(f, second);
+    assert_near(&alone, &first_on_cpu);
+    assert_near(&other, &second_on_cpu);
+    farm_file_done(&alone);
+    farm_file_done(&together);
+    farm_file_done(&other);
+    farm_file_done(&first_on_cpu);
+    farm_file_done(&second_on_cpu);
+    f->passed = true;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {farm_test(pictures_are_right_and_the_same)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
