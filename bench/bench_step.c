@@ -2,7 +2,8 @@
  * what the dry walk said. Calls before those that are counted are for what is done once (plans,
  * recording). The UNet works on --rows at a time, as the engine lets it; the autoencoder on one
  * picture. A call ends when the device has said whether its result is finite, so nothing of it is
- * left to wait for. */
+ * left to wait for. Every call is told when it has been measured, the whole at the end (the best
+ * times; the step's of the first number of rows). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,6 @@ typedef struct {
     double *ms;         /* of the calls of one measurement */
     int64_t rss_anon;   /* the most that was seen */
     double gemm_gflops; /* 0: not known */
-    json_t *calls;      /* what was measured */
     err *e;
 } bench;
 
@@ -77,7 +77,16 @@ static void call_once(dev *d, call *c)
         walk(d, c);
 }
 
-/* Times a call into b->calls; its best time, 0 after an error. flops: of one call; 0: not told. */
+/* At once, so that it is not lost when a later call never ends. */
+static void tell(const settings *s, json_t *figures)
+{
+    json_dumpf(figures, stdout, (s->of.json ? JSON_COMPACT : 0) | JSON_REAL_PRECISION(6));
+    puts("");
+    fflush(stdout);
+    json_decref(figures);
+}
+
+/* Times a call and tells it; its best time, 0 after an error. flops: of one call; 0: not told. */
 static double measure_call(bench *b, call *c, double flops)
 {
     const int64_t warm_up = b->d->own_memory ? WARM_UP : 1, repeat = b->s->repeat;
@@ -105,7 +114,7 @@ static double measure_call(bench *b, call *c, double flops)
         json_object_set_new(j, "gflops", json_real(flops / t.median * 1e-6));
     if (flops > 0 && b->gemm_gflops > 0)
         json_object_set_new(j, "gemm_share", json_real(flops / t.median * 1e-6 / b->gemm_gflops));
-    json_array_append_new(b->calls, j);
+    tell(b->s, j);
     return t.best;
 }
 
@@ -212,12 +221,12 @@ static int measure(json_t **figures, const settings *s, const dev_options *optio
     char why[256];
     model_plan_result plan;
     double step_ms = 0;
-    bench b = {.s = s, .e = e, .calls = json_array()};
+    bench b = {.s = s, .e = e};
     if (plan_rows(&plan, s, options, rows[0], e) != ERR_OK)
         goto out;
     b.ms = malloc((size_t)s->repeat * sizeof *b.ms);
     b.d = dev_new(options, why);
-    if (!b.d || !b.ms || !b.calls) {
+    if (!b.d || !b.ms) {
         err_set(e, ERR_DEVICE, "%s", b.d ? "no memory" : why);
         goto out;
     }
@@ -233,17 +242,15 @@ static int measure(json_t **figures, const settings *s, const dev_options *optio
         goto out;
     const double gflops = plan.costs.step.flops / step_ms * 1e-6;
     *figures = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
-        "s:O}",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}",
         "device", b.d->name, "class", b.d->class_name, "model", s->of.path, "width",
         (json_int_t)s->width, "height", (json_int_t)s->height, "rows", (json_int_t)rows[0],
         "winograd_most", options->winograd_most, "load_ms", load_ms, "text_ms", text_ms,
         "unet_step_ms", step_ms, "vae_encode_ms", encode_ms, "vae_decode_ms", decode_ms, "gflops",
         gflops, "gemm_gflops", b.gemm_gflops, "gemm_share",
         b.gemm_gflops > 0 ? gflops / b.gemm_gflops : 0, "rss_anon_peak", (json_int_t)b.rss_anon,
-        "dry_peak", (json_int_t)(plan.weights + plan.costs.peak), "calls", b.calls);
+        "dry_peak", (json_int_t)(plan.weights + plan.costs.peak));
 out:
-    json_decref(b.calls);
     free(b.ms);
     model_free(&b.m);
     dev_free(&b.d);

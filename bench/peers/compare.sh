@@ -22,7 +22,7 @@ import json, sys
 best, budget = {}, ""
 for line in sys.stdin:
     if line.startswith("budget"): budget = line.split()[1]
-    if not line.startswith("{"): continue
+    if not line.startswith("{") or "text_ms" not in line: continue
     r = json.loads(line); who = r.get("program") or "Overpaint in " + budget
     for key in ("text_ms", "unet_step_ms", "vae_encode_ms", "vae_decode_ms"):
         best[who, key] = min(best.get((who, key), 1e30), r[key])

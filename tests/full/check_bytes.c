@@ -151,17 +151,18 @@ static int64_t most_of(const int64_t *number, int n)
 int main(int argc, char **argv)
 {
     const char *device, *arch, *list;
+    dev_options options = {0};
     int64_t side;
     const option table[] = {
         {"device", OPTION_TEXT, &device, .fallback = "cpu", .help = "cpu, ref or cuda, or with :N"},
         {"arch", OPTION_TEXT, &arch, .fallback = "tiny", .help = "tiny, tiny3, tiny9 or sd15"},
         {"rows", OPTION_TEXT, &list, .argument = "LIST", .fallback = "1,2,4,8,16",
          .help = "at once"},
+        {"cache", OPTION_TEXT, &options.cache, .argument = "FOLDER", .help = "for plans of GPUs"},
         {"side", OPTION_INT, &side, "8", 8, 512, .help = "of the latents"},
         {0}};
     err e = {0};
     option_result words;
-    dev_options options = {0};
     int64_t rows[LISTS_MOST];
     if (option_parse(table, argc, argv, &words, &e) != ERR_OK || words.help) {
         option_help(words.help ? stdout : stderr, "check_bytes [options]", table);
