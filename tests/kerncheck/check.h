@@ -92,8 +92,10 @@ trial trial_new(session *s, double tolerance,
 tensor trial_in(trial *t, int slot, slot_scope scope, tensor shape);
 void trial_out(trial *t, int slot, slot_scope scope, tensor shape);
 void trial_in_out(trial *t, int slot, slot_scope scope, tensor shape);
-/* Checks or times it, reports, frees the slots. */
+/* Checks or times it, reports, frees the slots: each program that has the bodies has its own. */
 void trial_run(trial *t);
+void trial_done(trial *t); /* frees the slots */
+int64_t trial_samples(const trial *t);
 __attribute__((format(printf, 2, 3))) void trial_shape(trial *t, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void trial_fail(const trial *t, const char *format, ...);
 
@@ -113,6 +115,8 @@ bool run_once(const trial *t, dev *d, int salt, int64_t first, outcome *o);
 bool run_dry(const trial *t, dev *d, int64_t first, outcome *o);
 void outcome_done(outcome *o);
 trial trial_sample(const trial *t, int64_t i); /* borrows the slots */
+/* What sample i has of a batch's outcome; borrowed, and only of what is batched. */
+outcome trial_part(const trial *t, const outcome *batch, int64_t i);
 
 bool compare_values(const trial *t, const dev *d, const outcome *got, const outcome *expected);
 bool compare_bits(const trial *t, const dev *d, const char *what, const outcome *got,

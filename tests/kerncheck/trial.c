@@ -1,4 +1,4 @@
-/* A trial: its buffers, and the list of things that must not change its result. */
+/* A trial: its shape and its buffers. What is done with it is the trial_run of each program. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,22 +63,7 @@ void trial_fail(const trial *t, const char *format, ...)
     s->failures++;
 }
 
-/* Dry and real: same scratch, same FLOPs. */
-static bool run_both(const trial *t, const subject *on, int salt, int64_t first, outcome *o)
-{
-    outcome dry;
-    *o = (outcome){0};
-    if (!run_dry(t, on->dry, first, &dry))
-        return false;
-    o->scratch = dry.scratch;
-    if (!run_once(t, on->real, salt, first, o))
-        return false;
-    if (dry.flops != o->flops)
-        trial_fail(t, "%s: %g FLOPs when dry, %g when not", on->real->name, dry.flops, o->flops);
-    return dry.flops == o->flops;
-}
-
-static int64_t samples_of(const trial *t)
+int64_t trial_samples(const trial *t)
 {
     for (int i = 0; i < SLOTS; i++)
         if (t->at[i].batched)
@@ -86,67 +71,18 @@ static int64_t samples_of(const trial *t)
     return 1;
 }
 
-/* Each sample alone must give its part of the batch, to the bit. */
-static bool samples_alone(const trial *t, const subject *on, const outcome *batch)
+outcome trial_part(const trial *t, const outcome *batch, int64_t i)
 {
-    int64_t n = samples_of(t);
-    bool good = true;
-    for (int64_t i = 0; i < n && n > 1 && !t->together && good; i++) {
-        trial one = trial_sample(t, i);
-        outcome got, part = {0};
-        for (int j = 0; j < SLOTS; j++)
-            if (t->at[j].out && t->at[j].batched)
-                part.out[j] = (char *)batch->out[j] + (size_t)i * tensor_bytes(one.at[j].t);
-        good = run_both(&one, on, (int)i + 1, i, &got) &&
-               compare_bits(&one, on->real, "a sample alone and in its batch", &got, &part);
-        outcome_done(&got);
-    }
-    return good;
+    outcome part = {0};
+    for (int j = 0; j < SLOTS; j++)
+        if (t->at[j].out && t->at[j].batched)
+            part.out[j] =
+                (char *)batch->out[j] + (size_t)i * tensor_bytes(tensor_sample(t->at[j].t, i));
+    return part;
 }
 
-static bool again(const trial *t, const subject *on, const outcome *base)
+void trial_done(trial *t)
 {
-    outcome got;
-    bool good = run_both(t, on, 1, 0, &got) &&
-                compare_bits(t, on->real, "two runs (other addresses, other garbage)", &got, base);
-    outcome_done(&got);
-    return good;
-}
-
-static void check_trial(trial *t)
-{
-    session *s = t->s;
-    outcome expected, base[BITS] = {0};
-    bool known[BITS] = {false};
-    bool good = run_both(t, &s->ref, 0, 0, &expected);
-    for (int i = 0; i < s->subjects && good; i++) {
-        const subject *on = &s->subject[i];
-        if (on->real->options.winograd_most > 0 && !t->winograd)
-            continue; /* there is no choice to make */
-        outcome got;
-        good = run_both(t, on, i, 0, &got);
-        if (good && known[on->bits]) {
-            good = compare_bits(t, on->real, "other threads or band rows", &got, &base[on->bits]);
-        } else if (good) {
-            good = compare_values(t, on->real, &got, &expected) && again(t, on, &got) &&
-                   samples_alone(t, on, &got);
-            known[on->bits] = true;
-            base[on->bits] = got;
-            continue;
-        }
-        outcome_done(&got);
-    }
-    for (int i = 0; i < BITS; i++)
-        outcome_done(&base[i]);
-    outcome_done(&expected);
-}
-
-void trial_run(trial *t)
-{
-    if (t->s->bench)
-        bench_trial(t);
-    else
-        check_trial(t);
     for (int i = 0; i < SLOTS; i++)
         free(t->at[i].t.data);
 }

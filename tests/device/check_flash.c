@@ -1,6 +1,6 @@
 /* attention for heads that the matrix instructions serve: every padded size, several tiles of keys
  * and of queries, none of them full. */
-#include "tests/cuemu/check_more.h"
+#include "tests/device/check_more.h"
 
 enum { OUT, Q, K, V, SAMPLES = 2, HEADS = 2 };
 

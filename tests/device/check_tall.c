@@ -1,6 +1,6 @@
 /* group_norm of a tall map: 42 parts and a rest when there are no clusters; and with them all that
  * a cluster's shared memory can hold. */
-#include "tests/cuemu/check_more.h"
+#include "tests/device/check_more.h"
 
 enum { OUT, X, X2, ADD, SCALE, SHIFT, GROUPS = 8, CHANNELS = 32 };
 

@@ -1,6 +1,6 @@
 /* Bodies for what those of tests/kerncheck rarely draw. */
-#ifndef TESTS_CUEMU_CHECK_MORE_H
-#define TESTS_CUEMU_CHECK_MORE_H
+#ifndef TESTS_DEVICE_CHECK_MORE_H
+#define TESTS_DEVICE_CHECK_MORE_H
 
 #include "tests/kerncheck/check.h"
 
