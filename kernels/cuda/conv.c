@@ -246,11 +246,12 @@ void cuda_attention(dev *d, const attention_args *a)
     plan_shape s;
     note n = {0};
     gpu *g = d->impl;
-    const bool ours = !attention_shape_of(a, d->storage, &s);
+    bool ours = !attention_shape_of(a, d->storage, &s);
     if (d->options.dry && g->wanted && !ours)
         wanted_plan(g->wanted, &s, a->q.dim[0]);
     if (d->options.dry || !gpu_of(d))
         return;
+    ours = ours || !plans_serve(g->plans, &s);
     attention_args b = *a;
     const void *queries = NULL, *keys = NULL;
     if (a->keys || (!ours && s.attention.counted))

@@ -90,15 +90,39 @@ static plan_shape usual_shape(const plan_shape *s)
     return usual;
 }
 
+/* What the table says, or what was picked before; NULL: nothing yet. */
+static const choice *decided(const plans *p, const char *name)
+{
+    const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
+    if (known && (known->kind != CHOICE_SWITCH || !known->on))
+        return known;
+    return picked_find(&p->picked, name); /* "on" leaves the kernel to us */
+}
+
+bool plans_serve(plans *p, const plan_shape *shape)
+{
+    static const choice off = {.kind = CHOICE_SWITCH};
+    plan_candidate list[PLAN_CANDIDATES];
+    char name[SHAPE_NAME_BYTES], why[PLAN_WHY_BYTES];
+    const plan_shape s = usual_shape(shape);
+    plan_shape_name(&s, name);
+    const choice *known = decided(p, name);
+    if (known)
+        return known->kind != CHOICE_SWITCH;
+    if (planner_candidates(p->from.planner, &s, REFERENCE_ROWS, list, why) > 0)
+        return true;
+    p->counts.picked++;
+    picked_add(&p->picked, name, &off); /* without memory for it: asked again, with this answer */
+    return false;
+}
+
 static bool choose(plans *p, const plan_shape *shape, choice *c, char *why)
 {
     char name[SHAPE_NAME_BYTES];
     const plan_shape usual = usual_shape(shape), *s = &usual;
     plan_shape_name(s, name);
-    const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
+    const choice *known = decided(p, name);
     plan_pick pick;
-    if (!known || (known->kind == CHOICE_SWITCH && known->on)) /* "on" leaves the kernel to us */
-        known = picked_find(&p->picked, name);
     if (known) {
         *c = *known;
         if (choice_is_safe(c, s))

@@ -24,6 +24,11 @@ void plans_free(plans **p);
  * configuration, or the table names one that is not. Never another kernel than the choice's. */
 const plan *plans_get(plans *p, const plan_shape *s, int64_t rows, char why[PLAN_WHY_BYTES]);
 
+/* Whether the library is asked for a shape at all. Not when the table says "off", nor when it has
+ * no configuration for such a shape, which is remembered as "off": then a kernel of ours serves, at
+ * every number of rows and at every start. A configuration that fails later is an error. */
+bool plans_serve(plans *p, const plan_shape *s);
+
 /* Puts the choices made so far on disk; false when that does not work. */
 bool plans_keep(plans *p);
 

@@ -157,6 +157,36 @@ static void the_table_comes_first(void **state)
     tuning_done(&table);
 }
 
+/* Heads of 33 channels are not the library's; those of 40 are, unless the table says "off". */
+static void what_is_not_served_is_remembered(void **state)
+{
+    static const plan_shape odd = {SHAPE_ATTENTION, F16, .attention = {1, 33, 7, 31, 33, 33, true}};
+    static const plan_shape even = {SHAPE_ATTENTION, F16,
+                                    .attention = {8, 40, 64, 64, 320, 320, false}};
+    const place *p = *state;
+    const choice off = {.kind = CHOICE_SWITCH};
+    char name[SHAPE_NAME_BYTES], why[PLAN_WHY_BYTES];
+    plans *all = open_plans(p, NULL);
+    assert_true(plans_serve(all, &even));
+    assert_counts(all, 0, 0);
+    assert_false(plans_serve(all, &odd));
+    assert_false(plans_serve(all, &odd));
+    assert_counts(all, 1, 0);
+    assert_true(plans_keep(all));
+    plans_free(&all);
+
+    tuning table = {.device = h200};
+    plan_shape_name(&even, name);
+    assert_true(tuning_set(&table, name, &off));
+    all = open_plans(p, &table);
+    assert_false(plans_serve(all, &odd));
+    assert_false(plans_serve(all, &even));
+    assert_counts(all, 0, 0);
+    assert_null(plans_get(all, &odd, 1, why));
+    plans_free(&all);
+    tuning_done(&table);
+}
+
 int main(void)
 {
 #define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, begin, finish)
@@ -165,6 +195,7 @@ int main(void)
         IN_A_FOLDER(choices_are_remembered),
         IN_A_FOLDER(plans_are_put_on_disk),
         IN_A_FOLDER(the_table_comes_first),
+        IN_A_FOLDER(what_is_not_served_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
