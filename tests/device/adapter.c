@@ -21,6 +21,7 @@ float rounded_to(float v, dtype type)
 
 typedef struct {
     dtype type;
+    int exponent;
 } packed;
 
 static void call_reserve(dev *d, const reserve_args *a)
@@ -44,7 +45,7 @@ static void call_pack(dev *d, const pack_args *a)
     for (int i = 0; i < a->n; i++) {
         const pack_item *item = &a->item[i];
         const weight *w = &item->w;
-        *(packed *)w->data = (packed){.type = item->type};
+        *(packed *)w->data = (packed){item->type, item->exponent};
         memcpy((char *)w->data + sizeof(packed), item->source,
                (size_t)(w->out * w->in * w->k * w->k) * dtype_bytes(item->type));
     }
@@ -55,7 +56,9 @@ static weight pack_there(adapter *as, const weight *w, int stride)
     const packed *head = w->data;
     weight there = {.out = w->out, .in = w->in, .k = w->k};
     arena_release(&as->weights, 0);
-    op_pack(as->to, &there, &as->weights, head + 1, head->type, stride);
+    op_reserve(as->to, &there, &as->weights, stride);
+    const pack_item item = {there, head + 1, head->type, head->exponent};
+    op_pack_all(as->to, &item, 1);
     return there;
 }
 

@@ -2,7 +2,11 @@
  * channel gives the filters themselves. */
 #include "tests/kerncheck/check.h"
 
-enum { OUT, X, MATRIX };
+enum { OUT, X, MATRIX, SMALLER = 7 };
+
+typedef struct {
+    int k, exponent;
+} own;
 
 static void call(dev *d, const trial *t, const tensor *at, const weight *unused, int64_t first)
 {
@@ -10,11 +14,12 @@ static void call(dev *d, const trial *t, const tensor *at, const weight *unused,
     (void)first;
     const tensor m = t->at[MATRIX].t;
     arena *to = d->options.dry ? &t->s->dry_weights : &t->s->weights;
-    const int *k = t->own;
-    weight w = {.out = m.dim[0], .in = m.dim[1], .k = *k};
+    const own *o = t->own;
+    weight w = {.out = m.dim[0], .in = m.dim[1], .k = o->k};
     tensor out = at[OUT];
     arena_release(to, 0);
-    op_pack(d, &w, to, at[MATRIX].data, m.type, 1);
+    op_reserve(d, &w, to, 1);
+    op_pack_all(d, &(pack_item){w, at[MATRIX].data, m.type, o->exponent}, 1);
     if (to->used < w.bytes || (d->status == DEV_OK && (w.data == NULL) != d->options.dry))
         trial_fail(t, "%s says %zu bytes, took %zu", d->name, w.bytes, to->used);
     if (!t->s->bench)
@@ -80,9 +85,10 @@ void check_pack(session *s)
     int k = real ? real[2] : draw_bool(&s->random) ? 1 : 3;
     int64_t out = real ? real[0] : size[0], in = real ? real[1] : size[1];
     int64_t side = k == 1 ? 1 : 3;
+    const own o = {k, -(int)draw_below(&s->random, SMALLER)};
     dtype type = (dtype)draw_below(&s->random, 3);
     trial t = trial_new(s, 1e-4, call);
-    t.own = &k;
+    t.own = &o;
     t.by_sample = true; /* Winograd rounds by the largest value of a tile */
     t.together = true;
     t.winograd = k == 3;
@@ -92,6 +98,7 @@ void check_pack(session *s)
     }
     trial_in(&t, MATRIX, SHARED, tensor_of(NULL, type, out, in, k, k));
     t.at[MATRIX].odd = true;
-    trial_shape(&t, "%lld->%lld k%d type %d", (long long)in, (long long)out, k, type);
+    trial_shape(&t, "%lld->%lld k%d type %d times 2^%d", (long long)in, (long long)out, k, type,
+                o.exponent);
     trial_run(&t);
 }
