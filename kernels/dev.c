@@ -140,6 +140,14 @@ void dev_run(dev *d, dev_walk *walk, void *arg)
         walk(d, arg);
 }
 
+dtype dev_store_as(dev *d, dtype storage)
+{
+    const dtype was = d->storage;
+    assert(storage == was || (storage != F32 && was != F32));
+    d->storage = storage;
+    return was;
+}
+
 int dev_rows(const dev *d, int rows)
 {
     return d->backend->rows ? d->backend->rows(d, rows) : rows;

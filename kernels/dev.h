@@ -101,6 +101,10 @@ bool dev_arena(dev *d, arena *a, size_t capacity);
 typedef void dev_walk(dev *d, void *arg);
 void dev_run(dev *d, dev_walk *walk, void *arg);
 
+/* Feature maps are of this type from here on; returns what they were. For a device that has F16:
+ * BF16 holds numbers of every size, coarsely. Weights are packed for one of the two. */
+dtype dev_store_as(dev *d, dtype storage);
+
 /* The number of rows, at least `rows`, that a batch should be filled up to. */
 int dev_rows(const dev *d, int rows);
 

@@ -140,20 +140,13 @@ static int measure_change(dev *d, const seq *s, scene_result *out, err *e)
 int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
 {
     dev *d = all->d;
-    const model_config *c = &r->resident->model->config;
+    const model *m = r->resident->model;
     const scene_plan *plan = plan_of(r, s->scene);
     *out = (scene_result){0};
     int rc = image_new(&out->picture, plan->width, plan->height, 3, e);
     if (rc)
         return rc;
-    size_t mark = dev_mark(d);
-    bool finite = true;
-    tensor z = op_gather(d, NEW, &s->x, 1, c->latent_channels, (float)(1.0 / c->latent_scale));
-    tensor pixels = vae_decode(d, NEW, r->resident->model->vae, z); /* [1,H,W,3] */
-    op_finite(d, pixels, &finite);
-    tensor bytes = op_pixels_out(d, NEW, pixels);
-    dev_download(d, out->picture.px, bytes);
-    dev_release(d, mark);
+    const bool finite = model_decode(d, m, s->x, out->picture.px);
     if (tensor_given(s->mask) && r->work->job.inpaint.soft.on)
         rc = measure_change(d, s, out, e);
     if (d->status != DEV_OK)
@@ -161,7 +154,7 @@ int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
     else if (!rc && !finite)
         rc = err_set(e, ERR_DEVICE,
                      "decoding gave NaN or infinity: model %s is damaged or does not suit the job",
-                     r->resident->model->name);
+                     m->name);
     if (rc) {
         scene_result_done(out);
         return rc;

@@ -29,6 +29,18 @@ static void free_networks(void *arg)
     clip_done(&m->text);
     unet_free(&m->unet);
     vae_free(&m->vae);
+    vae_free(&m->wide);
+}
+
+/* It has its memory from the start: a picture that needs it is the last step of a job, which is no
+ * place to run out of memory, or to find that the file has changed. */
+static void load_wide(model *m, params *p)
+{
+    params_finish(p); /* what waits is meant for F16 */
+    const dtype storage = dev_store_as(p->d, BF16);
+    m->wide = vae_load(&m->config, p, (vae_form){.only_decoder = true});
+    params_finish(p);
+    dev_store_as(p->d, storage);
 }
 
 static void load_networks(void *arg, params *p)
@@ -36,9 +48,11 @@ static void load_networks(void *arg, params *p)
     model *m = arg;
     if (clip_load(&m->text, &m->config, p) == ERR_OK)
         m->unet = unet_load(&m->config, p);
+    const bool narrow = p->d->storage == F16;
     if (p->e->code == ERR_OK)
-        m->vae = vae_load(&m->config, p,
-                          (vae_form){.stream = p->d->storage == F16 ? VAE_F16_STREAM : 0});
+        m->vae = vae_load(&m->config, p, (vae_form){.stream = narrow ? VAE_F16_STREAM : 0});
+    if (narrow && p->e->code == ERR_OK)
+        load_wide(m, p);
 }
 
 model *model_load(dev *d, const char *path, err *e)
@@ -77,4 +91,28 @@ void model_free(model **m)
     arena_done(&(*m)->weights);
     free(*m);
     *m = NULL;
+}
+
+static bool decode(dev *d, const model *m, const vae *v, tensor latent, uint8_t *px)
+{
+    const model_config *c = &m->config;
+    bool finite = true;
+    size_t mark = dev_mark(d);
+    tensor z = op_gather(d, NEW, &latent, 1, c->latent_channels, (float)(1.0 / c->latent_scale));
+    tensor pixels = vae_decode(d, NEW, v, z); /* [1,H,W,3] */
+    op_finite(d, pixels, &finite);
+    dev_download(d, px, op_pixels_out(d, NEW, pixels));
+    dev_release(d, mark);
+    return finite;
+}
+
+bool model_decode(dev *d, const model *m, tensor latent, uint8_t *px)
+{
+    bool finite = decode(d, m, m->vae, latent, px);
+    if (!finite && m->wide) {
+        const dtype storage = dev_store_as(d, BF16);
+        finite = decode(d, m, m->wide, latent, px);
+        dev_store_as(d, storage);
+    }
+    return finite;
 }

@@ -14,6 +14,7 @@ typedef struct {
     clip text;
     unet *unet;
     vae *vae;
+    vae *wide; /* its decoder in BF16, where feature maps are F16; else NULL */
     arena weights;
 } model;
 
@@ -22,5 +23,10 @@ typedef struct {
  * ERR_NO_MEMORY. */
 model *model_load(dev *d, const char *path, err *e);
 void model_free(model **m);
+
+/* A sampler's latent [1,h,w,c] -> [1,H,W,3] bytes at `px` in the host's memory. A picture that F16
+ * is too small for is decoded once more in BF16: which one it is depends on the latent alone.
+ * False: there are numbers that are not finite even so. */
+bool model_decode(dev *d, const model *m, tensor latent, uint8_t *px);
 
 #endif
