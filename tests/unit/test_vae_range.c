@@ -197,12 +197,100 @@ static void a_loud_model_decodes_right(void **state)
     coder_close(&cpu);
 }
 
+/* ---- pictures in bytes ---- */
+
+enum { BYTES = PICTURE * PICTURE * 3 };
+
+/* The picture of a latent of this size; whether it is one. */
+static bool picture(rig *r, float most, uint8_t px[BYTES])
+{
+    float *in = numbers(SIDE * SIDE * 4, most);
+    tensor latent = dev_keep(r->d, F32, 1, SIDE, SIDE, 4);
+    dev_upload(r->d, latent, in);
+    const bool good = model_decode(r->d, r->m, latent, px);
+    rig_check(r);
+    dev_drop(r->d, &latent);
+    free(in);
+    return good;
+}
+
+static double rms(const uint8_t a[BYTES], const uint8_t b[BYTES])
+{
+    double sum = 0;
+    for (int i = 0; i < BYTES; i++)
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sqrt(sum / BYTES);
+}
+
+/* A latent that the loud decoder holds in F16, and one that it does not. */
+static const float held = 0.7f, beyond = 70;
+
+static void pictures_beyond_f16_are_decoded_all_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch;
+        float most;
+        bool twice; /* where feature maps are F16 */
+    } rows[] = {{"tiny3", held, false},
+                {"loud", held, false},
+                {"loud", beyond, true},
+                {"louder", held, true}};
+    uint64_t once = 0;
+    for (int b = 0; rig_backends()[b]; b++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            uint8_t want[BYTES], got[BYTES];
+            rig cpu = rig_open(rows[i].arch, (dev_options){.backend = "cpu", .threads = 2});
+            rig r = rig_open(rows[i].arch, (dev_options){.backend = rig_backends()[b]});
+            dev_reset_peak(r.d);
+            assert_true(picture(&cpu, rows[i].most, want));
+            assert_true(picture(&r, rows[i].most, got));
+            const uint64_t ops = r.d->counters.ops;
+            if (i == 0)
+                once = ops;
+            const bool twice = rows[i].twice && r.d->storage != F32;
+            assert_int_equal(ops, twice ? 2 * once : once);
+            const double distance = rms(got, want);
+            print_message("%s %s %g: %.2f\n", r.d->name, rows[i].arch, rows[i].most, distance);
+            assert_true(distance <= (twice ? 2 : 0.5)); /* of 255: BF16 is coarser */
+            rig_close(&r);
+            rig_close(&cpu);
+        }
+}
+
+/* Not on what the device did before, and in no more scratch than a decoding is known to take. */
+static void the_way_depends_on_the_picture_alone(void **state)
+{
+    (void)state;
+    for (int b = 0; rig_backends()[b]; b++) {
+        const float most[] = {held, beyond, held, NAN, beyond, held};
+        uint8_t px[6][BYTES];
+        rig r = rig_open("loud", (dev_options){.backend = rig_backends()[b]});
+        const dtype storage = r.d->storage;
+        size_t peak = 0;
+        for (int i = 0; i < 6; i++) {
+            dev_reset_peak(r.d);
+            assert_int_equal(picture(&r, most[i], px[i]), !isnan(most[i]));
+            assert_int_equal(r.d->storage, storage);
+            if (i == 0)
+                peak = r.d->counters.scratch_peak;
+            assert_int_equal(r.d->counters.scratch_peak, peak);
+        }
+        assert_memory_equal(px[2], px[0], BYTES);
+        assert_memory_equal(px[5], px[0], BYTES);
+        assert_memory_equal(px[4], px[1], BYTES);
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scale_changes_no_bit_of_fp32),
         cmocka_unit_test(the_scale_makes_a_loud_inside_fit),
         cmocka_unit_test(a_loud_model_decodes_right),
+        cmocka_unit_test(pictures_beyond_f16_are_decoded_all_the_same),
+        cmocka_unit_test(the_way_depends_on_the_picture_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
