@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/support/farm.h"
 
@@ -73,6 +74,35 @@ static void test_table(void **state)
     f->passed = true;
 }
 
+static bool worker_says(const farm *f, const char *part)
+{
+    char *text = process_read(f->worker[0].err, NULL);
+    const bool found = text && strstr(text, part);
+    free(text);
+    return found;
+}
+
+/* A folder that others may write to could bring foreign code. The worker serves without it. */
+static void test_open_folder(void **state)
+{
+    const farm_options options = {.workers = -1, .worker = WORDS("--device", "cuemu:0")};
+    farm *f = farm_open(state, &options);
+    char path[PROCESS_PATH];
+    assert_int_equal(mkdir(farm_path(f, path, "overpaint"), 0700), 0);
+    assert_int_equal(mkdir(farm_path(f, path, "overpaint/plans"), 0700), 0);
+    assert_int_equal(chmod(path, 0777), 0);
+    char *text = run(f, WORDS("--tune", "--device", "cuemu:0"), false, START);
+    assert_non_null(strstr(text, "there is no folder for the tuning table: cuemu:0: plans are not "
+                                 "kept: "));
+    free(text);
+    farm_start_broker(f);
+    farm_start_worker(f, 0);
+    farm_wait_workers(f, 1);
+    assert_true(worker_says(f, " warn engine device text=\"cuemu:0: plans are not kept: "));
+    assert_true(worker_says(f, "expected a folder that only we can write to"));
+    f->passed = true;
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -102,6 +132,7 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {farm_test(test_table), farm_test(test_refusals)};
+    const struct CMUnitTest tests[] = {farm_test(test_table), farm_test(test_open_folder),
+                                       farm_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
