@@ -92,6 +92,9 @@ void table_read(dev *d, gpu *g);
 bool table_write(const gpu *g);
 void table_path(const gpu *g, char path[PLAN_STORE_PATH + PLAN_STORE_NAME]);
 
+/* What was chosen by rule goes to disk, if there is anything new. */
+void choices_keep(gpu *g);
+
 /* ---- tune.c ---- */
 
 bool tune_gpu(dev *d, const tune_options *o, tune_result *result, char *why);

@@ -191,10 +191,7 @@ static void close_gpu(dev *d)
     if (g->stream)
         cudaStreamSynchronize(g->stream);
     recorder_close(g);
-    if (g->plans)
-        plans_keep(g->plans);
-    if (g->products)
-        products_keep(g->products);
+    choices_keep(g);
     plans_free(&g->plans);
     products_free(&g->products);
     planner_free(&g->planner);

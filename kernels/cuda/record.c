@@ -325,6 +325,8 @@ void recorder_run(dev *d, dev_walk *walk, void *arg)
         remember(r);
     if (one && (one->graph || capture(d, g, one, walk, arg)))
         play(d, g, one);
-    else if (d->status == DEV_OK)
+    else if (d->status == DEV_OK) {
         walk_again(d, walk, arg);
+        choices_keep(g); /* a process may end without closing its device */
+    }
 }

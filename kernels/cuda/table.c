@@ -35,6 +35,14 @@ void table_read(dev *d, gpu *g)
     g->table.device = g->store.device;
 }
 
+void choices_keep(gpu *g)
+{
+    if (g->plans)
+        plans_keep(g->plans);
+    if (g->products)
+        products_keep(g->products);
+}
+
 void table_path(const gpu *g, char path[PLAN_STORE_PATH + PLAN_STORE_NAME])
 {
     plan_store_path(&g->store, &key, path);

@@ -158,6 +158,30 @@ static void a_torn_cache_costs_time(void **state)
     cache_free(cache);
 }
 
+static void walk_decoding(dev *d, void *arg)
+{
+    const rig *r = arg;
+    const size_t mark = dev_mark(d);
+    vae_decode(d, NEW, r->m->vae, dev_tensor(d, d->storage, ROWS, SIDE, SIDE, 4));
+    dev_release(d, mark);
+}
+
+/* What a step had to choose is on disk when it is over: the device need not be closed. */
+static void a_crash_forgets_nothing(void **state)
+{
+    (void)state;
+    char *cache = cache_new();
+    float *pixels;
+    rig r = open_with(cache, "1");
+    dev_run(r.d, walk_decoding, &r);
+    rig_check(&r);
+    assert_true(r.d->asked > 0);
+    assert_int_equal(start(cache, "2", &pixels), 0);
+    free(pixels);
+    rig_close(&r);
+    cache_free(cache);
+}
+
 /* ---- tuning ---- */
 
 static void walk_decoder(dev *dry, void *arg)
@@ -361,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_start_asks_nothing),
+        cmocka_unit_test(a_crash_forgets_nothing),
         cmocka_unit_test(a_torn_cache_costs_time),
         cmocka_unit_test(a_little_time_serves_the_most_work),
         cmocka_unit_test(a_table_keeps_rows_independent),
