@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 to=${1:?usage: bench/carry.sh FOLDER [--wheels]}
 most_mib=60
 programs="bench_device bench_step bench_whole check_bytes check_full kerncheck_device make_model
-          overpaint-worker test_clip test_unet test_vae"
+          overpaint overpaint-broker overpaint-worker process_golden test_clip test_unet test_vae"
 packages="diffusers==0.42.1 importlib_metadata==8.7.0 zipp==3.23.0"
 theirs='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|stdc\+\+|gcc_s)|lib(cud|cublas|nv).*)\.so'
 
@@ -33,6 +33,7 @@ for file in "$to"/bin/*; do ldd "$file"; done | awk '$3 ~ /^\// { print $3 }' | 
         grep -qE "$theirs" <<<"${library##*/}" || cp -L "$library" "$to/lib/"
     done
 cp -r tests/golden/. "$to/golden/"
+cp -r build/share "$to/"
 cp tests/cuda/devices/h200.json "$to/tests/cuda/devices/"
 cp bench/gpu.sh bench/gpu_report.py bench/device_description.py bench/missing.sh "$to/bench/"
 cp bench/peers/pytorch_gpu.py bench/peers/networks.py "$to/bench/peers/"

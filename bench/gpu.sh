@@ -49,7 +49,12 @@ if [ -x "$root/bin/bench_step" ]; then
 else
     home=$build golden=$root/tests/golden
 fi
+# Models and plans stay for the next call on this machine; those of a rehearsal do not.
 work=${TMPDIR:-/tmp}/overpaint-gpu-$(id -u)
+if $rehearse; then
+    work=$(mktemp -d) || exit 2
+    trap 'rm -rf "$work"' EXIT
+fi
 mkdir -p "$out" "$work/models" "$work/cache/overpaint" || exit 2
 results=$out/results.jsonl log=$out/log.txt last=$work/last.txt
 
@@ -77,7 +82,7 @@ fi
 model=$work/models/$arch.safetensors
 vendor=$(wheels):/usr/local/cuda/lib64
 libraries=$home/lib:$vendor
-export OVERPAINT_GOLDEN=$golden OVERPAINT_MODELS=$work/models XDG_CACHE_HOME=$work/cache
+export OVERPAINT_GOLDEN=$golden OVERPAINT_MODELS=$work/models OVERPAINT_PROGRAMS=$home/bin XDG_CACHE_HOME=$work/cache
 export OVERPAINT_BACKEND=${device%%:*} PYTHONUNBUFFERED=1
 cache=$work/cache/overpaint # where the worker has it, too
 
@@ -173,6 +178,7 @@ correctness() {
     done
     make_models
     for_real "sd15 takes hours there" rung 5 "SD 1.5 against golden data" 180 check_full --device "$device"
+    for_real "it takes hours there" rung 5 "golden pictures by the real programs" 150 process_golden
     rung 6 "bytes: op by op, recorded, rows (tiny)" 180 check_bytes --device "$device" --rows "$tiny_rows" \
         --cache "$cache"
     for_real "sd15 takes hours there" rung 7 "bytes: op by op, recorded, rows (SD 1.5)" 240 \
@@ -185,11 +191,9 @@ correctness() {
 }
 
 tune() {
-    if $rehearse; then
-        for_real "there is nothing to choose" rung 8 tuner 0
-    elif [ -x "$home/bin/overpaint-worker" ] &&
+    if [ -x "$home/bin/overpaint-worker" ] &&
         LD_LIBRARY_PATH=$libraries "$home/bin/overpaint-worker" --help 2>&1 | grep -q -- '--tune '; then
-        rung 8 tuner 280 overpaint-worker --tune --device "$device" --models "$work/models" \
+        rung 8 tuner 280 overpaint-worker --tune --device "$device" --models "$work/models" --model "$arch" \
             --tune-seconds "$tune_seconds" --tune-sizes "${side}x$side"
     elif grep -qE -- "$only" <<<tuner; then
         end 8 tuner absent 0 0 "this overpaint-worker has no --tune, or does not start"
@@ -247,7 +251,7 @@ run_call() {
 }
 
 good=0 bad=0 tiny_rows=1,2,4,8,16 tune_seconds=240 jobs_repeat=20 gemm=""
-$rehearse && tiny_rows=1,2 jobs_repeat=1 gemm="--gemm 64"
+$rehearse && tiny_rows=1,2 tune_seconds=5 jobs_repeat=1 gemm="--gemm 64"
 : >"$last.new"
 if [ "$call" = all ]; then
     for each in correctness speed peers; do run_call $each; done

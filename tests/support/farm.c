@@ -18,6 +18,7 @@
 #include "proto/clock.h"
 #include "proto/err.h"
 #include "tests/support/fixture.h"
+#include "tests/support/places.h"
 
 enum { SECONDS = 150, SHOWN = 6000, WORDS_MAX = 40 };
 
@@ -31,7 +32,7 @@ const char *farm_path(const farm *f, char to[PROCESS_PATH], const char *name)
 
 const char *farm_golden(char to[1024], const char *name)
 {
-    snprintf(to, 1024, "%s/%s", GOLDEN_DIR, name);
+    snprintf(to, 1024, "%s/%s", place_golden(), name);
     return to;
 }
 

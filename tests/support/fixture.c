@@ -359,6 +359,14 @@ static bool plan_write(plan *p, const char *path)
     return true;
 }
 
+/* The names in a diffusers folder, by model. */
+static json_t *read_names(void)
+{
+    char file[1024];
+    snprintf(file, sizeof file, "%s/diffusers_names.json", place_golden());
+    return json_load_file(file, 0, NULL);
+}
+
 int fixture_write(const fixture *f, const char *path, err *e)
 {
     int rc = 0;
@@ -372,7 +380,7 @@ int fixture_write(const fixture *f, const char *path, err *e)
     if (f->layout == FIXTURE_FILE) {
         p.targets = 1;
     } else {
-        names = json_load_file(GOLDEN_DIR "/diffusers_names.json", 0, NULL);
+        names = read_names();
         const char *like = f->config->levels == 3 ? "tiny3" : "tiny";
         if (!plan_folder(&p, json_object_get(names, like), e))
             rc = ERR_INVALID;

@@ -1,16 +1,25 @@
-/* Where the data of the tests lies: see places.h. */
+/* Where data and programs of the tests lie: see places.h. */
 #include "tests/support/places.h"
 
 #include <stdlib.h>
 
+static const char *place(const char *variable, const char *usual)
+{
+    const char *other = getenv(variable);
+    return other ? other : usual;
+}
+
 const char *place_golden(void)
 {
-    const char *other = getenv("OVERPAINT_GOLDEN");
-    return other ? other : GOLDEN_DIR;
+    return place("OVERPAINT_GOLDEN", GOLDEN_DIR);
 }
 
 const char *place_models(void)
 {
-    const char *other = getenv("OVERPAINT_MODELS");
-    return other ? other : MODELS_DIR;
+    return place("OVERPAINT_MODELS", MODELS_DIR);
+}
+
+const char *place_programs(void)
+{
+    return place("OVERPAINT_PROGRAMS", BIN_DIR);
 }

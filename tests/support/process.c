@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "proto/clock.h"
+#include "tests/support/places.h"
 
 enum { WORDS_MAX = 64, CANNOT_RUN = 127, LOOK_AGAIN_MS = 200 };
 
@@ -59,7 +60,7 @@ void process_start(process *p, const char *folder, const char *name, const char 
     sigset_t set;
     const pid_t parent = getpid();
     assert_int_equal(p->pid, 0);
-    snprintf(path, sizeof path, "%s/%s", BIN_DIR, program);
+    snprintf(path, sizeof path, "%s/%s", place_programs(), program);
     snprintf(p->out, sizeof p->out, "%s/%s.out", folder, name);
     snprintf(p->err, sizeof p->err, "%s/%s.err", folder, name);
     for (int i = 0; words[i]; i++) {
