@@ -10,6 +10,7 @@
 
 #include "tests/support/fixture.h"
 #include "tests/support/golden.h"
+#include "tests/support/jobs.h"
 #include "tests/support/rig.h"
 #include "worker/model/weights.h"
 
@@ -214,12 +215,12 @@ static bool picture(rig *r, float most, uint8_t px[BYTES])
     return good;
 }
 
-static double rms(const uint8_t a[BYTES], const uint8_t b[BYTES])
+static double rms(const uint8_t *a, const uint8_t *b, int count)
 {
     double sum = 0;
-    for (int i = 0; i < BYTES; i++)
+    for (int i = 0; i < count; i++)
         sum += (a[i] - b[i]) * (a[i] - b[i]);
-    return sqrt(sum / BYTES);
+    return sqrt(sum / count);
 }
 
 /* A latent that the loud decoder holds in F16, and one that it does not. */
@@ -250,7 +251,7 @@ static void pictures_beyond_f16_are_decoded_all_the_same(void **state)
                 once = ops;
             const bool twice = rows[i].twice && r.d->storage != F32;
             assert_int_equal(ops, twice ? 2 * once : once);
-            const double distance = rms(got, want);
+            const double distance = rms(got, want, BYTES);
             print_message("%s %s %g: %.2f\n", r.d->name, rows[i].arch, rows[i].most, distance);
             assert_true(distance <= (twice ? 2 : 0.5)); /* of 255: BF16 is coarser */
             rig_close(&r);
@@ -283,6 +284,36 @@ static void the_way_depends_on_the_picture_alone(void **state)
     }
 }
 
+/* A whole job whose picture F16 cannot hold. */
+static image picture_of_job(const char *backend)
+{
+    service *s = jobs_service(backend, 2, 0, 0);
+    work *w = jobs_make("txt2img",
+                        (const char *[]){"model", "louder", "steps", "1", "cfg-scale", "1", NULL});
+    jobs_run(s, &w, 1);
+    jobs_assert_done(w);
+    image i = jobs_picture(w, 0);
+    work_free(&w);
+    service_free(&s);
+    return i;
+}
+
+static void a_job_ends_with_such_a_picture(void **state)
+{
+    (void)state;
+    image want = picture_of_job("cpu");
+    for (int b = 0; rig_backends()[b]; b++) {
+        image got = picture_of_job(rig_backends()[b]);
+        assert_int_equal(got.w, want.w);
+        assert_int_equal(got.h, want.h);
+        const double distance = rms(got.px, want.px, want.w * want.h * 3);
+        print_message("%s: %.2f\n", rig_backends()[b], distance);
+        assert_true(distance <= 2);
+        image_done(&got);
+    }
+    image_done(&want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_loud_model_decodes_right),
         cmocka_unit_test(pictures_beyond_f16_are_decoded_all_the_same),
         cmocka_unit_test(the_way_depends_on_the_picture_alone),
+        cmocka_unit_test(a_job_ends_with_such_a_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
