@@ -13,6 +13,7 @@ enum { SLOTS = 20, SAMPLES_MOST = 5, SUBJECTS_MOST = 20, BITS = 4 };
 
 typedef struct {
     uint64_t state;
+    int64_t divisor; /* of the products of sizes that bodies ask for; 0 counts as 1 */
 } randoms;
 
 /* A device under test and its dry twin. Subjects with equal `bits` must agree to the bit. */

@@ -39,7 +39,8 @@ int64_t draw_size(randoms *r, int64_t most)
 
 void draw_sizes(randoms *r, int count, int64_t *size, const int64_t *most, int64_t product)
 {
-    for (int64_t all = product + 1; all > product;) {
+    const int64_t limit = r->divisor ? product / r->divisor : product;
+    for (int64_t all = limit + 1; all > limit;) {
         all = 1;
         for (int i = 0; i < count; i++) {
             size[i] = draw_size(r, most[i]);
