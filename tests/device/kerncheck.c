@@ -22,6 +22,7 @@ typedef struct {
     adapter a;
     subject reference, quick; /* quick: the cpu backend, for real shapes */
     double worst;
+    int rounds; /* as asked for */
     bool emulated;
 } checker;
 
@@ -54,6 +55,7 @@ static void check_kernel(checker *c, int which)
     session *s = &c->s;
     const long failures = s->failures, runs = s->runs;
     c->worst = 0;
+    s->rounds = c->rounds * narrow_entries[which].times;
     narrow_kernel(s, which, c->emulated ? narrow_entries[which].real : ~0u);
     if (s->runs == runs) {
         printf("%s ran nothing\n", s->kernel);
@@ -117,6 +119,7 @@ static bool open_all(checker *c, const char *device, char *why)
 {
     session *s = &c->s;
     s->subjects = 1;
+    c->rounds = s->rounds;
     if (!subject_open(&c->reference, "ref", why) || !subject_open(&c->quick, "cpu", why) ||
         !open_device(c, device, why))
         return false;

@@ -13,29 +13,30 @@ enum { ALL = 1 << F32 | 1 << F16 | 1 << BF16, HALVES = 1 << F16 | 1 << BF16 };
 static const float LARGEST = 60000, LARGEST_TERM = 16384;
 
 const narrow_entry narrow_entries[] = {
-    {"reserve", check_reserve, 0, 1, 0, false, false, 0},
-    {"pack", check_pack, 0, 1, 0, false, false, 0},
-    {"conv2d", check_conv2d, 8, 1, ALL, false, false, 0}, /* by launchers only its end */
-    {"group_norm", check_group_norm, 0, 8, HALVES, true, true, 0x1e},
-    {"tall_norm", check_tall_norm, 0, 8, 1 << F16, true, true, 0},
-    {"layer_norm", check_layer_norm, 0, 8, ALL, false, false, 0xd},
-    {"attention", check_attention, 4, 4096, ALL, false, true, 0x48}, /* weights are rounded too */
-    {"flash", check_flash, 4, 1024, 1 << F16, false, true, (1 << CHECK_FLASH_SHAPES) - 1},
-    {"geglu", check_geglu, 0, 1, ALL, false, false, 4},
-    {"activate", check_activate, 0, 1, ALL, false, false, 3},
-    {"add", check_add, 0, 1, ALL, false, false, 2},
-    {"pixel_shuffle", check_pixel_shuffle, 0, 1, ALL, false, false, 1},
-    {"pixel_unshuffle", check_pixel_unshuffle, 0, 1, ALL, false, false, 1},
-    {"resize_nearest", check_resize_nearest, 0, 1, ALL, false, false, 0},
-    {"timestep_embedding", check_timestep_embedding, 0, 1, ALL, false, false, 1},
-    {"embed", check_embed, 0, 1, ALL, false, false, 0},
-    {"emphasis", check_emphasis, 0, 1, ALL, false, false, 3},
-    {"gather", check_gather, 0, 1, ALL, false, false, 1},
-    {"step", check_step, 0, 1, ALL, false, false, 1},
-    {"pixels_in", check_pixels_in, 0, 1, ALL, false, false, 0},
-    {"pixels_out", check_pixels_out, 0, 1, ALL, false, false, 0},
-    {"preview", check_preview, 0, 1, ALL, false, false, 0},
-    {"finite", check_finite, 0, 1, ALL, false, false, 1},
+    {"reserve", check_reserve, 0, 1, 0, false, false, 2, 0},
+    {"pack", check_pack, 0, 1, 0, false, false, 4, 0},
+    {"conv2d", check_conv2d, 8, 1, ALL, false, false, 20, 0}, /* by launchers only its end */
+    {"group_norm", check_group_norm, 0, 8, HALVES, true, true, 2, 0x1e},
+    {"tall_norm", check_tall_norm, 0, 8, 1 << F16, true, true, 1, 0},
+    {"layer_norm", check_layer_norm, 0, 8, ALL, false, false, 2, 0xd},
+    {"attention", check_attention, 4, 4096, ALL, false, true, 1,
+     0x48}, /* weights are rounded too */
+    {"flash", check_flash, 4, 1024, 1 << F16, false, true, 1, (1 << CHECK_FLASH_SHAPES) - 1},
+    {"geglu", check_geglu, 0, 1, ALL, false, false, 2, 4},
+    {"activate", check_activate, 0, 1, ALL, false, false, 2, 3},
+    {"add", check_add, 0, 1, ALL, false, false, 2, 2},
+    {"pixel_shuffle", check_pixel_shuffle, 0, 1, ALL, false, false, 2, 1},
+    {"pixel_unshuffle", check_pixel_unshuffle, 0, 1, ALL, false, false, 2, 1},
+    {"resize_nearest", check_resize_nearest, 0, 1, ALL, false, false, 2, 0},
+    {"timestep_embedding", check_timestep_embedding, 0, 1, ALL, false, false, 2, 1},
+    {"embed", check_embed, 0, 1, ALL, false, false, 2, 0},
+    {"emphasis", check_emphasis, 0, 1, ALL, false, false, 2, 3},
+    {"gather", check_gather, 0, 1, ALL, false, false, 2, 1},
+    {"step", check_step, 0, 1, ALL, false, false, 2, 1},
+    {"pixels_in", check_pixels_in, 0, 1, ALL, false, false, 2, 0},
+    {"pixels_out", check_pixels_out, 0, 1, ALL, false, false, 2, 0},
+    {"preview", check_preview, 0, 1, ALL, false, false, 2, 0},
+    {"finite", check_finite, 0, 1, ALL, false, false, 2, 1},
 };
 const int narrow_count = sizeof narrow_entries / sizeof *narrow_entries;
 

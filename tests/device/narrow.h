@@ -18,7 +18,8 @@ typedef struct {
     unsigned types; /* bits of what a launcher takes; 0: there is none */
     bool clusters;  /* with and without */
     bool copies;    /* asynchronous: late and early differ */
-    unsigned real;  /* bits of those real shapes that are small enough for emulation */
+    int times; /* rounds of a whole backend for each that is asked for: many cases, cheap ones */
+    unsigned real; /* bits of those real shapes that are small enough for emulation */
 } narrow_entry;
 
 extern const narrow_entry narrow_entries[];

@@ -45,6 +45,12 @@ static const shape shapes[] = {
     {1, 192, 192, 3, 0, 64, 3, 1, 0},       {1, 192, 192, 64, 0, 48, 3, 1, 0},
 };
 
+/* Channels that some backends treat as one: others are filled up. */
+static int whole_vectors(int channels)
+{
+    return (channels + 7) / 8 * 8;
+}
+
 static shape random_shape(randoms *r)
 {
     int64_t size[6], most[6] = {SAMPLES_MOST, 65, 65, 257, 129, 257};
@@ -56,6 +62,11 @@ static shape random_shape(randoms *r)
     c.in = (int)size[3];
     c.in2 = draw_bool(r) ? (int)size[4] : 0;
     c.out = (int)size[5];
+    if (draw_bool(r)) {
+        c.in = whole_vectors(c.in);
+        c.in2 = whole_vectors(c.in2);
+        c.out = whole_vectors(c.out);
+    }
     c.stride = c.k == 3 && draw_below(r, 3) == 0 ? 2 : 1;
     c.pad_after = c.stride == 2 && draw_bool(r) && c.h > 1 && c.w > 1;
     return c;
