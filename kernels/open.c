@@ -166,8 +166,8 @@ dev *dev_new(const dev_options *options, char *why)
         return NULL;
     }
     if (!dev_arena(d, &d->scratch, d->options.scratch_bytes)) {
-        snprintf(why, WHY_BYTES, "cannot reserve %zu bytes of address space for scratch",
-                 d->options.scratch_bytes);
+        snprintf(why, WHY_BYTES, "%.100s%scannot reserve %zu bytes of address space for scratch",
+                 d->error, d->status == DEV_OK ? "" : ": ", d->options.scratch_bytes);
         dev_free(&d);
     }
     return d;

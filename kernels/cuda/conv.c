@@ -146,7 +146,7 @@ static void run_product(dev *d, gpu *g, const convolution *c, const conv_call *c
                                                                    : a->residual.data,
                                .y = c->made.data};
     if (!products_run(g->products, &call->product, a->out.dim[0], &at, g->stream, why))
-        dev_fail(d, DEV_BROKEN, "%s: %.200s", d->name, why);
+        gpu_refused(d, why);
     count_asked(d, g);
 }
 
@@ -164,7 +164,7 @@ static void run_plan(dev *d, gpu *g, const plan_shape *s, int64_t rows, const pl
     else if (made)
         launch = plan_launch_new(operand, at, n, g->workspace, why);
     if (!launch || !plan_run(g->planner, made, launch, why))
-        dev_fail(d, DEV_BROKEN, "%s: %.200s", d->name, why);
+        gpu_refused(d, why);
     plan_launch_free(&launch);
 }
 
@@ -251,7 +251,12 @@ void cuda_attention(dev *d, const attention_args *a)
         wanted_plan(g->wanted, &s, a->q.dim[0]);
     if (d->options.dry || !gpu_of(d))
         return;
-    ours = ours || !plans_serve(g->plans, &s);
+    char why[PLAN_WHY_BYTES] = "";
+    ours = ours || !plans_serve(g->plans, &s, why);
+    if (why[0]) {
+        gpu_refused(d, why);
+        return;
+    }
     attention_args b = *a;
     const void *queries = NULL, *keys = NULL;
     if (a->keys || (!ours && s.attention.counted))

@@ -44,9 +44,23 @@ typedef struct {
 
 typedef struct recorder recorder; /* record.c */
 
+/* Calls of the driver, found through the runtime so that nothing links to the driver. */
+enum {
+    DRIVER_RESERVE,
+    DRIVER_FREE,
+    DRIVER_CREATE,
+    DRIVER_RELEASE,
+    DRIVER_MAP,
+    DRIVER_UNMAP,
+    DRIVER_ACCESS,
+    DRIVER_CALLS
+};
+typedef void driver_call(void);
+
 typedef struct {
     struct cudaDeviceProp properties;
     size_t cluster_shared; /* see launch_group_norm */
+    driver_call *driver[DRIVER_CALLS];
     cudaStream_t stream;
     cudnnHandle_t cudnn;
     cublasLtHandle_t cublaslt;
@@ -69,16 +83,25 @@ typedef struct {
 /* The device's gpu, chosen for this thread; NULL after an error. */
 gpu *gpu_of(dev *d);
 
-/* Whether a call went well; otherwise the device fails, with what was being done. */
+/* Whether a call went well; otherwise the device fails, with what was being done: for want of
+ * memory, after which it goes on working, or broken. */
 bool gpu_good(dev *d, cudaError_t status, const char *what);
 /* The same of a launcher of launch.h. */
 void gpu_launched(dev *d, int status, const char *kernel);
+/* The device fails because a library did not do something: see why.h. */
+void gpu_refused(dev *d, const char *why);
+/* Waits for what the stream has been given. */
+bool gpu_waited(dev *d);
 
 /* ---- memory.c ---- */
 
 extern const backend_memory gpu_memory;
 
-bool mirror_open(mirror *m, size_t room);
+/* Finds the driver's calls. */
+bool memory_open(dev *d, gpu *g);
+
+/* cudaSuccess, or what is missing: then nothing is held. */
+cudaError_t mirror_open(mirror *m, size_t room);
 void mirror_close(mirror *m);
 
 /* STAGE_BYTES to fill on the host; NULL after an error. Then to the device, in order. */
@@ -114,8 +137,9 @@ bool launches(dev *d, const char *kernel, const uint64_t *word, int words);
 
 bool recorder_open(gpu *g);
 void recorder_close(gpu *g);
-/* Forgets every record: memory that they know is going away. */
-void recorder_forget(gpu *g);
+/* Forgets every record: memory that they know is going away, or theirs is needed. False: there was
+ * none, or one is just being made. */
+bool recorder_forget(gpu *g);
 void recorder_run(dev *d, dev_walk *walk, void *arg);
 
 #endif

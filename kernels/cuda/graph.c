@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/cuda/why.h"
+
 enum { DIMS = 4, ALIGNMENT = 16, SCALAR_ALIGNMENT = 4 };
 
 /* Virtual tensors: only their own graph knows them. */
@@ -14,13 +16,21 @@ enum { BETWEEN_1 = PLAN_OPERANDS + 1, BETWEEN_2 };
 
 typedef cudnnBackendDescriptor_t part;
 
+bool graph_is_memory(cudnnStatus_t status)
+{
+    return status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+           status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+}
+
 void graph_blame(char *why, const char *what, cudnnStatus_t status)
 {
     char words[512] = "";
     if (why[0])
         return;
     cudnnGetLastErrorString(words, sizeof words);
-    snprintf(why, PLAN_WHY_BYTES, "%s: %s: %.160s", what, cudnnGetErrorString(status), words);
+    snprintf(why, PLAN_WHY_BYTES, "%s%s: %s: %.140s",
+             graph_is_memory(status) ? WHY_MEMORY ": " : "", what, cudnnGetErrorString(status),
+             words);
 }
 
 part graph_part(graph *g, cudnnBackendDescriptorType_t type)

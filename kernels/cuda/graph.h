@@ -4,6 +4,7 @@
 #define KERNELS_CUDA_GRAPH_H
 
 #include <cudnn.h>
+#include <stdbool.h>
 
 #include "kernels/cuda/plan.h"
 
@@ -27,7 +28,11 @@ void graph_done(graph *g);
 cudnnBackendDescriptor_t graph_of(graph *g, cudnnHandle_t handle, const plan_shape *s,
                                   int64_t rows);
 
-/* Writes "what: cuDNN's status and its own words" to why unless something is there already. */
+/* Whether the status says that memory was missing, and nothing of what was asked for. */
+bool graph_is_memory(cudnnStatus_t status);
+
+/* Writes "what: cuDNN's status and its own words" to why (see why.h) unless something is there
+ * already. */
 void graph_blame(char *why, const char *what, cudnnStatus_t status);
 
 #endif

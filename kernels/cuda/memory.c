@@ -8,36 +8,51 @@
 
 #include "kernels/cuda/device.h"
 
-/* ---- the driver's calls, found through the runtime so that nothing links to the driver ---- */
+/* ---- the driver's calls ---- */
 
-static const char *const driver_names[] = {
-    "cuMemAddressReserve", "cuMemAddressFree", "cuMemCreate", "cuMemRelease", "cuMemMap",
-    "cuMemUnmap",          "cuMemSetAccess",
+static const char *const driver_names[DRIVER_CALLS] = {
+    [DRIVER_RESERVE] = "cuMemAddressReserve",
+    [DRIVER_FREE] = "cuMemAddressFree",
+    [DRIVER_CREATE] = "cuMemCreate",
+    [DRIVER_RELEASE] = "cuMemRelease",
+    [DRIVER_MAP] = "cuMemMap",
+    [DRIVER_UNMAP] = "cuMemUnmap",
+    [DRIVER_ACCESS] = "cuMemSetAccess",
 };
-enum { RESERVE, FREE, CREATE, RELEASE, MAP, UNMAP, ACCESS, DRIVER_CALLS };
 enum { DRIVER_SINCE = 10020 }; /* CUDA 10.2 */
 
-typedef CUresult (*reserve_call)(CUdeviceptr *, size_t, size_t, CUdeviceptr, unsigned long long);
-typedef CUresult (*range_call)(CUdeviceptr, size_t); /* free and unmap */
-typedef CUresult (*create_call)(CUmemGenericAllocationHandle *, size_t, const CUmemAllocationProp *,
-                                unsigned long long);
-typedef CUresult (*release_call)(CUmemGenericAllocationHandle);
-typedef CUresult (*map_call)(CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle,
+typedef CUresult reserve_call(CUdeviceptr *, size_t, size_t, CUdeviceptr, unsigned long long);
+typedef CUresult range_call(CUdeviceptr, size_t); /* free and unmap */
+typedef CUresult create_call(CUmemGenericAllocationHandle *, size_t, const CUmemAllocationProp *,
                              unsigned long long);
-typedef CUresult (*access_call)(CUdeviceptr, size_t, const CUmemAccessDesc *, size_t);
-typedef void (*any_call)(void);
+typedef CUresult release_call(CUmemGenericAllocationHandle);
+typedef CUresult map_call(CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle,
+                          unsigned long long);
+typedef CUresult access_call(CUdeviceptr, size_t, const CUmemAccessDesc *, size_t);
 
-static any_call driver_call(dev *d, int which)
+bool memory_open(dev *d, gpu *g)
 {
-    void *found = NULL;
-    enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
-    gpu_good(d,
-             cudaGetDriverEntryPointByVersion(driver_names[which], &found, DRIVER_SINCE,
-                                              cudaEnableDefault, &result),
-             driver_names[which]);
-    if (result != cudaDriverEntryPointSuccess)
-        dev_fail(d, DEV_BROKEN, "%s: the driver has no %s", d->name, driver_names[which]);
-    return d->status == DEV_OK ? (any_call)found : NULL;
+    for (int i = 0; i < DRIVER_CALLS; i++) {
+        void *found = NULL;
+        enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+        if (!gpu_good(d,
+                      cudaGetDriverEntryPointByVersion(driver_names[i], &found, DRIVER_SINCE,
+                                                       cudaEnableDefault, &result),
+                      driver_names[i]))
+            return false;
+        if (result != cudaDriverEntryPointSuccess) {
+            dev_fail(d, DEV_BROKEN, "%s: the driver has no %s", d->name, driver_names[i]);
+            return false;
+        }
+        g->driver[i] = (driver_call *)found;
+    }
+    return true;
+}
+
+/* The driver's errors have the runtime's numbers. */
+static bool driver_good(dev *d, CUresult status, int which)
+{
+    return gpu_good(d, (cudaError_t)status, driver_names[which]);
 }
 
 /* ---- arenas ---- */
@@ -50,58 +65,70 @@ static size_t whole_steps(size_t bytes)
 static void *reserve(void *owner, size_t capacity)
 {
     dev *d = owner;
+    gpu *g = gpu_of(d);
     CUdeviceptr base = 0;
-    reserve_call call = gpu_of(d) ? (reserve_call)driver_call(d, RESERVE) : NULL;
-    if (!call || call(&base, whole_steps(capacity), ARENA_STEP, 0, 0) != CUDA_SUCCESS)
+    if (!g || !driver_good(d,
+                           ((reserve_call *)g->driver[DRIVER_RESERVE])(&base, whole_steps(capacity),
+                                                                       ARENA_STEP, 0, 0),
+                           DRIVER_RESERVE))
         return NULL;
     return (void *)base;
 }
 
+/* A step of memory, not mapped yet. Records hold some that nobody has asked for. */
+static CUresult create_step(gpu *g, CUmemLocation here, CUmemGenericAllocationHandle *to)
+{
+    const CUmemAllocationProp kind = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here};
+    create_call *create = (create_call *)g->driver[DRIVER_CREATE];
+    CUresult status = create(to, ARENA_STEP, &kind, 0);
+    if (status == CUDA_ERROR_OUT_OF_MEMORY && recorder_forget(g))
+        status = create(to, ARENA_STEP, &kind, 0);
+    return status;
+}
+
 /* One step of memory behind `at`, zeroed. */
-static bool back_step(dev *d, CUdeviceptr at)
+static bool back_step(dev *d, gpu *g, CUdeviceptr at)
 {
     const CUmemLocation here = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = d->options.ordinal};
-    const CUmemAllocationProp kind = {.type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = here};
     const CUmemAccessDesc access = {.location = here, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
     CUmemGenericAllocationHandle memory;
-    create_call create = (create_call)driver_call(d, CREATE);
-    release_call release = (release_call)driver_call(d, RELEASE);
-    map_call map = (map_call)driver_call(d, MAP);
-    access_call allow = (access_call)driver_call(d, ACCESS);
-    range_call unmap = (range_call)driver_call(d, UNMAP);
-    gpu *g = gpu_of(d);
-    if (!g || create(&memory, ARENA_STEP, &kind, 0) != CUDA_SUCCESS)
+    if (!driver_good(d, create_step(g, here, &memory), DRIVER_CREATE))
         return false;
-    bool good = map(at, ARENA_STEP, 0, memory, 0) == CUDA_SUCCESS;
-    release(memory); /* the mapping keeps it */
+    bool good = driver_good(d, ((map_call *)g->driver[DRIVER_MAP])(at, ARENA_STEP, 0, memory, 0),
+                            DRIVER_MAP);
+    ((release_call *)g->driver[DRIVER_RELEASE])(memory); /* the mapping keeps it */
     if (!good)
         return false;
-    good = allow(at, ARENA_STEP, &access, 1) == CUDA_SUCCESS &&
+    good = driver_good(d, ((access_call *)g->driver[DRIVER_ACCESS])(at, ARENA_STEP, &access, 1),
+                       DRIVER_ACCESS) &&
            gpu_good(d, cudaMemsetAsync((void *)at, 0, ARENA_STEP, g->stream), "clearing memory");
     if (!good)
-        unmap(at, ARENA_STEP);
+        ((range_call *)g->driver[DRIVER_UNMAP])(at, ARENA_STEP);
     return good;
 }
 
+/* What gives memory back does so after an error too. */
 static void trim(void *owner, void *base, size_t from, size_t to)
 {
     dev *d = owner;
-    gpu *g = gpu_of(d);
-    range_call unmap = g ? (range_call)driver_call(d, UNMAP) : NULL;
-    if (!unmap || !gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device"))
-        return; /* the process ends soon */
+    gpu *g = d->impl;
+    cudaSetDevice(d->options.ordinal);
+    if (cudaStreamSynchronize(g->stream) != cudaSuccess)
+        cudaStreamSynchronize(g->stream); /* that error was another call's; or the device is lost */
+    cudaGetLastError();
     recorder_forget(g);
     for (size_t at = from; at < to; at += ARENA_STEP)
-        unmap((CUdeviceptr)base + at, ARENA_STEP);
+        ((range_call *)g->driver[DRIVER_UNMAP])((CUdeviceptr)base + at, ARENA_STEP);
 }
 
 static bool back(void *owner, void *base, size_t from, size_t to)
 {
     dev *d = owner;
-    if (!gpu_of(d))
+    gpu *g = gpu_of(d);
+    if (!g)
         return false;
     for (size_t at = from; at < to; at += ARENA_STEP)
-        if (!back_step(d, (CUdeviceptr)base + at)) {
+        if (!back_step(d, g, (CUdeviceptr)base + at)) {
             if (at > from)
                 trim(owner, base, from, at);
             return false;
@@ -111,12 +138,11 @@ static bool back(void *owner, void *base, size_t from, size_t to)
 
 static void end(void *owner, void *base, size_t capacity, size_t backed)
 {
-    dev *d = owner;
+    const dev *d = owner;
+    const gpu *g = d->impl;
     if (backed)
         trim(owner, base, 0, backed);
-    range_call give = gpu_of(d) ? (range_call)driver_call(d, FREE) : NULL;
-    if (give)
-        give((CUdeviceptr)base, whole_steps(capacity));
+    ((range_call *)g->driver[DRIVER_FREE])((CUdeviceptr)base, whole_steps(capacity));
 }
 
 /* ---- tensors that stay ---- */
@@ -125,27 +151,35 @@ static void *take(dev *d, size_t bytes)
 {
     void *p = NULL;
     gpu *g = gpu_of(d);
-    if (!g || cudaMalloc(&p, bytes) != cudaSuccess) {
-        cudaGetLastError(); /* out of memory is not an error that stays */
+    if (!g)
         return NULL;
-    }
+    cudaError_t status = cudaMalloc(&p, bytes);
+    if (status == cudaErrorMemoryAllocation && recorder_forget(g))
+        status = cudaMalloc(&p, bytes);
+    if (!gpu_good(d, status, "memory for a tensor"))
+        return NULL;
     gpu_good(d, cudaMemsetAsync(p, 0, bytes, g->stream), "clearing memory");
     return p;
 }
 
 static void give(dev *d, void *p)
 {
-    if (cudaSetDevice(d->options.ordinal) == cudaSuccess)
-        cudaFree(p); /* waits for the device */
+    cudaSetDevice(d->options.ordinal);
+    cudaFree(p); /* waits for the device */
+    cudaGetLastError();
 }
 
 /* ---- transfers ---- */
 
-bool mirror_open(mirror *m, size_t room)
+cudaError_t mirror_open(mirror *m, size_t room)
 {
     *m = (mirror){.room = room};
-    return cudaHostAlloc((void **)&m->host, room, cudaHostAllocDefault) == cudaSuccess &&
-           cudaMalloc((void **)&m->there, room) == cudaSuccess;
+    cudaError_t status = cudaHostAlloc((void **)&m->host, room, cudaHostAllocDefault);
+    if (status == cudaSuccess)
+        status = cudaMalloc((void **)&m->there, room);
+    if (status != cudaSuccess)
+        mirror_close(m);
+    return status;
 }
 
 void mirror_close(mirror *m)
@@ -205,7 +239,7 @@ static void read_memory(dev *d, void *to, const void *from, size_t bytes)
                       cudaMemcpyAsync(half, (const char *)from + done, n, cudaMemcpyDeviceToHost,
                                       g->stream),
                       "a transfer") ||
-            !gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device"))
+            !gpu_waited(d))
             return;
         memcpy((char *)to + done, half, n);
     }

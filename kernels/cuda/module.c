@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/why.h"
 
 enum { FOLDER_BYTES = 1100, CLUSTERS_SINCE = 9 };
 
@@ -23,6 +24,7 @@ bool gpu_good(dev *d, cudaError_t status, const char *what)
 {
     if (status == cudaSuccess)
         return true;
+    cudaGetLastError(); /* it is dealt with here; a device that is lost says so again */
     dev_fail(d, status == cudaErrorMemoryAllocation ? DEV_NO_MEMORY : DEV_BROKEN, "%s: %s: %s",
              d->name, what, cudaGetErrorString(status));
     return false;
@@ -30,9 +32,18 @@ bool gpu_good(dev *d, cudaError_t status, const char *what)
 
 void gpu_launched(dev *d, int status, const char *kernel)
 {
-    if (status != 0)
-        dev_fail(d, DEV_BROKEN, "%s: kernel %s: %s", d->name, kernel,
-                 cudaGetErrorString((cudaError_t)status));
+    gpu_good(d, (cudaError_t)status, kernel);
+}
+
+void gpu_refused(dev *d, const char *why)
+{
+    dev_fail(d, why_is_memory(why) ? DEV_NO_MEMORY : DEV_BROKEN, "%s: %.200s", d->name, why);
+}
+
+bool gpu_waited(dev *d)
+{
+    const gpu *g = d->impl;
+    return gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device");
 }
 
 static bool blame(char *why, const dev *d, const char *what, const char *words)
@@ -43,6 +54,8 @@ static bool blame(char *why, const dev *d, const char *what, const char *words)
 
 static bool opened(char *why, const dev *d, cudaError_t status, const char *what)
 {
+    if (status != cudaSuccess)
+        cudaGetLastError();
     return status == cudaSuccess || blame(why, d, what, cudaGetErrorString(status));
 }
 
@@ -54,6 +67,7 @@ static int count_devices(char *why)
     cudaError_t status = cudaGetDeviceCount(&n);
     if (status == cudaSuccess)
         return n;
+    cudaGetLastError();
     snprintf(why, WHY_BYTES, "no CUDA device can be used: %s", cudaGetErrorString(status));
     return -1;
 }
@@ -129,9 +143,14 @@ static bool open_memory(dev *d, gpu *g, char *why)
                       "pinned memory") &&
                opened(why, d, cudaEventCreateWithFlags(&g->stage[i].read, cudaEventDisableTiming),
                       "an event");
-    if (good && (!mirror_open(&g->hand, HAND_BYTES) || !mirror_open(&g->ask, ASK_BYTES) ||
-                 !recorder_open(g)))
-        good = blame(why, d, "memory for arguments", "out of memory");
+    good = good && opened(why, d, mirror_open(&g->hand, HAND_BYTES), "memory for arguments") &&
+           opened(why, d, mirror_open(&g->ask, ASK_BYTES), "memory for arguments");
+    if (good && !recorder_open(g))
+        good = blame(why, d, "memory for arguments", WHY_MEMORY);
+    if (good && !memory_open(d, g)) {
+        snprintf(why, WHY_BYTES, "%s", d->error);
+        return false;
+    }
     return good;
 }
 
@@ -188,10 +207,10 @@ static void close_gpu(dev *d)
 {
     gpu *g = d->impl;
     cudaSetDevice(d->options.ordinal);
-    if (g->stream)
-        cudaStreamSynchronize(g->stream);
+    const bool well = !g->stream || cudaStreamSynchronize(g->stream) == cudaSuccess;
     recorder_close(g);
-    choices_keep(g);
+    if (well) /* what a lost device refused is no choice */
+        choices_keep(g);
     plans_free(&g->plans);
     products_free(&g->products);
     planner_free(&g->planner);
@@ -221,7 +240,7 @@ static bool open_gpu(dev *d, char *why)
     gpu *g = calloc(1, sizeof *g);
     why[0] = 0;
     if (!g)
-        return blame(why, d, "opening", "out of memory");
+        return blame(why, d, "opening", WHY_MEMORY);
     d->impl = g;
     bool good = choose_device(d, g, why);
     if (good && !d->options.dry)

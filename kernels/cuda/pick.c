@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "kernels/cuda/plan.h"
+#include "kernels/cuda/why.h"
 
 static void blame(char *why, const plan_shape *s, const char *what)
 {
@@ -41,7 +42,8 @@ static bool is_offered(const planner *p, const plan_shape *s, int64_t rows, cons
     for (int i = 0; i < n; i++)
         if (choice_equal(&list[i].choice, c))
             return true;
-    blame(why, s, "the heuristic does not offer the configuration at every number of rows");
+    if (!why_is_memory(why))
+        blame(why, s, "the heuristic does not offer the configuration at every number of rows");
     return false;
 }
 
@@ -64,7 +66,7 @@ int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most,
 {
     plan_candidate list[PLAN_CANDIDATES];
     int n = planner_candidates(p, s, REFERENCE_ROWS, list, why), good = 0;
-    for (int i = 0; i < n && good < most; i++) {
+    for (int i = 0; i < n && good < most && !why_is_memory(why); i++) {
         const plan_candidate *c = &list[i];
         bool wanted = s->kind == SHAPE_ATTENTION || (c->tensor_cores && !c->compiled);
         if (!wanted || !c->exact || !plan_is_good(p, s, &c->choice, why))

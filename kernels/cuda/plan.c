@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/knobs.h"
+#include "kernels/cuda/why.h"
 
 #define KNOB_MATCHES(name, number)                                                                 \
     _Static_assert((int)CUDNN_KNOB_TYPE_##name == number, "cuDNN's number of this knob");
@@ -83,16 +84,25 @@ static void set_device(graph *g, const planner *p, part to, cudnnBackendAttribut
         graph_set(g, to, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &p->described);
 }
 
-static bool get(part from, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                int64_t room, int64_t *count, void *to)
+/* What is only read need not be there: the reader goes on without it, except for want of memory,
+ * which goes to `why`. */
+static bool answers(cudnnStatus_t status, char *why)
 {
-    return cudnnBackendGetAttribute(from, name, type, room, count, to) == CUDNN_STATUS_SUCCESS;
+    if (graph_is_memory(status))
+        graph_blame(why, "reading a descriptor", status);
+    return status == CUDNN_STATUS_SUCCESS;
 }
 
-static bool make(part *made, int n, cudnnBackendDescriptorType_t type)
+static bool get(part from, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                int64_t room, int64_t *count, void *to, char *why)
+{
+    return answers(cudnnBackendGetAttribute(from, name, type, room, count, to), why);
+}
+
+static bool make(part *made, int n, cudnnBackendDescriptorType_t type, char *why)
 {
     for (int i = 0; i < n; i++)
-        if (cudnnBackendCreateDescriptor(type, &made[i]) != CUDNN_STATUS_SUCCESS)
+        if (!answers(cudnnBackendCreateDescriptor(type, &made[i]), why))
             return false;
     return true;
 }
@@ -104,14 +114,15 @@ static void destroy(part *made, int n)
             cudnnBackendDestroyDescriptor(made[i]);
 }
 
-static void read_notes(part engine, plan_candidate *to)
+static void read_notes(part engine, plan_candidate *to, char *why)
 {
     cudnnBackendNumericalNote_t note[NOTES];
     cudnnBackendBehaviorNote_t behavior[BEHAVIORS];
     int64_t notes = 0, behaviors = 0;
-    get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, &notes, note);
+    get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, &notes, note,
+        why);
     get(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, BEHAVIORS, &behaviors,
-        behavior);
+        behavior, why);
     to->exact = true;
     for (int64_t i = 0; i < notes; i++) {
         to->tensor_cores |= note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
@@ -131,20 +142,21 @@ static void insert_knob(choice *c, choice_knob k)
     c->knob[i] = k;
 }
 
-static bool read_knobs(part config, choice *c)
+static bool read_knobs(part config, choice *c, char *why)
 {
     part made[CHOICE_KNOBS] = {0};
     int64_t knobs = 0, one;
-    bool good = make(made, CHOICE_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR) &&
+    bool good = make(made, CHOICE_KNOBS, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, why) &&
                 get(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                    CHOICE_KNOBS, &knobs, made) &&
+                    CHOICE_KNOBS, &knobs, made, why) &&
                 knobs <= CHOICE_KNOBS;
     for (int64_t i = 0; good && i < knobs; i++) {
         cudnnBackendKnobType_t type;
         choice_knob k;
-        good =
-            get(made[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type) &&
-            get(made[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &one, &k.value);
+        good = get(made[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &one, &type,
+                   why) &&
+               get(made[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &one, &k.value,
+                   why);
         k.type = (int)type;
         if (good)
             insert_knob(c, k);
@@ -153,27 +165,27 @@ static bool read_knobs(part config, choice *c)
     return good;
 }
 
-static bool read_config(part config, plan_candidate *to)
+static bool read_config(part config, plan_candidate *to, char *why)
 {
     part engine = NULL;
     int64_t one;
     *to = (plan_candidate){.choice.kind = CHOICE_ENGINE};
-    bool good =
-        make(&engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR) &&
-        get(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one, &engine) &&
-        get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &one,
-            &to->choice.engine) &&
-        read_knobs(config, &to->choice);
+    bool good = make(&engine, 1, CUDNN_BACKEND_ENGINE_DESCRIPTOR, why) &&
+                get(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &one,
+                    &engine, why) &&
+                get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &one,
+                    &to->choice.engine, why) &&
+                read_knobs(config, &to->choice, why);
     if (good)
-        read_notes(engine, to);
+        read_notes(engine, to, why);
     destroy(&engine, 1);
     return good;
 }
 
 /* Appends what one mode of the heuristic has; the new number. A mode without an answer is no error:
- * there is another. */
+ * there is another. But one that found no memory has more than it says. */
 static int add_mode(const planner *p, part all, cudnnBackendHeurMode_t mode,
-                    plan_candidate to[PLAN_CANDIDATES], int n)
+                    plan_candidate to[PLAN_CANDIDATES], int n, char *starved)
 {
     char why[PLAN_WHY_BYTES] = "";
     graph g = {.why = why};
@@ -184,13 +196,15 @@ static int add_mode(const planner *p, part all, cudnnBackendHeurMode_t mode,
     graph_set(&g, h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     set_device(&g, p, h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
     graph_finalize(&g, h, "the heuristic");
-    if (!why[0] && make(config, PLAN_CANDIDATES, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR))
+    if (!why[0] && make(config, PLAN_CANDIDATES, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, why))
         get(h, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, PLAN_CANDIDATES,
-            &found, config);
+            &found, config, why);
     for (int64_t i = 0; i < found && i < PLAN_CANDIDATES && n < PLAN_CANDIDATES; i++)
-        n += read_config(config[i], &to[n]);
+        n += read_config(config[i], &to[n], why);
     destroy(config, PLAN_CANDIDATES);
     graph_done(&g);
+    if (why_is_memory(why))
+        strcpy(starved, why);
     return n;
 }
 
@@ -202,9 +216,11 @@ int planner_candidates(const planner *p, const plan_shape *s, int64_t rows,
     why[0] = 0;
     part all = graph_of(&g, p->handle, s, rows);
     if (all) {
-        n = add_mode(p, all, CUDNN_HEUR_MODE_A, to, 0);
-        n = add_mode(p, all, CUDNN_HEUR_MODE_FALLBACK, to, n);
-        if (n == 0)
+        n = add_mode(p, all, CUDNN_HEUR_MODE_A, to, 0, why);
+        n = add_mode(p, all, CUDNN_HEUR_MODE_FALLBACK, to, n, why);
+        if (why_is_memory(why))
+            n = 0;
+        else if (n == 0)
             graph_blame(why, "no configuration", CUDNN_STATUS_NOT_SUPPORTED);
     }
     graph_done(&g);
@@ -246,8 +262,8 @@ static part add_config(graph *g, part engine, const choice *c)
 static plan *take_plan(graph *g, part made)
 {
     int64_t one, workspace;
-    if (!g->why[0] &&
-        !get(made, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &one, &workspace))
+    if (!g->why[0] && !get(made, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
+                           &one, &workspace, g->why))
         graph_blame(g->why, "a plan's workspace", CUDNN_STATUS_INTERNAL_ERROR);
     plan *p = g->why[0] ? NULL : malloc(sizeof *p);
     if (p) {
@@ -277,10 +293,12 @@ plan *plan_build(const planner *p, const plan_shape *s, int64_t rows, const choi
     plan *built = take_plan(&g, made);
     if (built) {
         plan_candidate notes = {0};
-        read_notes(engine, &notes);
+        read_notes(engine, &notes, why);
         built->exact = notes.exact;
     }
     graph_done(&g);
+    if (built && why[0])
+        plan_free(&built);
     return built;
 }
 
@@ -308,9 +326,9 @@ char *plan_text(const plan *p, size_t *bytes, char *why)
     int64_t n = 0;
     why[0] = 0;
     char *text = NULL;
-    if (get(p->plan, name, CUDNN_TYPE_CHAR, 0, &n, NULL) && n > 0)
+    if (get(p->plan, name, CUDNN_TYPE_CHAR, 0, &n, NULL, why) && n > 0)
         text = calloc((size_t)n + 1, 1);
-    if (text && get(p->plan, name, CUDNN_TYPE_CHAR, n, &n, text)) {
+    if (text && get(p->plan, name, CUDNN_TYPE_CHAR, n, &n, text, why)) {
         *bytes = strlen(text);
         return text;
     }

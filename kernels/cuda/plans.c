@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/why.h"
+
 enum { USUAL_KEYS = 77 }; /* of a text */
 
 typedef struct {
@@ -26,7 +28,7 @@ plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES])
     plans *p = calloc(1, sizeof *p);
     why[0] = 0;
     if (!p) {
-        snprintf(why, PLAN_WHY_BYTES, "no memory for plans");
+        snprintf(why, PLAN_WHY_BYTES, WHY_MEMORY ": plans");
         return NULL;
     }
     p->from = *from;
@@ -72,7 +74,7 @@ static bool make_room(plans *p, char *why)
     int room = p->room ? 2 * p->room : 64;
     made_plan *more = realloc(p->made, (size_t)room * sizeof *more);
     if (!more) {
-        snprintf(why, PLAN_WHY_BYTES, "no memory for %d plans", room);
+        snprintf(why, PLAN_WHY_BYTES, WHY_MEMORY ": %d plans", room);
         return false;
     }
     p->made = more;
@@ -99,18 +101,22 @@ static const choice *decided(const plans *p, const char *name)
     return picked_find(&p->picked, name); /* "on" leaves the kernel to us */
 }
 
-bool plans_serve(plans *p, const plan_shape *shape)
+bool plans_serve(plans *p, const plan_shape *shape, char why[PLAN_WHY_BYTES])
 {
     static const choice off = {.kind = CHOICE_SWITCH};
     plan_candidate list[PLAN_CANDIDATES];
-    char name[SHAPE_NAME_BYTES], why[PLAN_WHY_BYTES];
+    char name[SHAPE_NAME_BYTES];
     const plan_shape s = usual_shape(shape);
     plan_shape_name(&s, name);
+    why[0] = 0;
     const choice *known = decided(p, name);
     if (known)
         return known->kind != CHOICE_SWITCH;
     if (planner_candidates(p->from.planner, &s, REFERENCE_ROWS, list, why) > 0)
         return true;
+    if (why_is_memory(why))
+        return false;
+    why[0] = 0;
     p->counts.picked++;
     picked_add(&p->picked, name, &off); /* without memory for it: asked again, with this answer */
     return false;
@@ -137,7 +143,7 @@ static bool choose(plans *p, const plan_shape *shape, choice *c, char *why)
     *c = pick.choice;
     if (picked_add(&p->picked, name, c))
         return true;
-    snprintf(why, PLAN_WHY_BYTES, "%s: no memory for its choice", name);
+    snprintf(why, PLAN_WHY_BYTES, WHY_MEMORY ": the choice for %s", name);
     return false;
 }
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/why.h"
+
 enum { OFFERS = 32, ALIGNMENT = 16 };
 
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == CHOICE_ALGO_WORDS * sizeof(uint64_t),
@@ -24,7 +26,9 @@ struct product {
 static bool check(char *why, const char *what, cublasStatus_t status)
 {
     if (status != CUBLAS_STATUS_SUCCESS)
-        snprintf(why, PRODUCT_WHY_BYTES, "%s: %s", what, cublasLtGetStatusString(status));
+        snprintf(why, PRODUCT_WHY_BYTES, "%s%s: %s",
+                 status == CUBLAS_STATUS_ALLOC_FAILED ? WHY_MEMORY ": " : "", what,
+                 cublasLtGetStatusString(status));
     return status == CUBLAS_STATUS_SUCCESS;
 }
 
@@ -85,7 +89,7 @@ product *product_new(const product_shape *s, int64_t rows, char why[PRODUCT_WHY_
     assert(type == F16 || type == BF16);
     why[0] = 0;
     if (!p) {
-        blame(why, s, "no memory");
+        check(why, "a product", CUBLAS_STATUS_ALLOC_FAILED);
         return NULL;
     }
     p->shape = *s;
@@ -119,7 +123,8 @@ static cublasLtMatmulAlgo_t algo_of(const choice *c)
     return algo;
 }
 
-static bool splits(const cublasLtMatmulAlgo_t *algo)
+/* Also when it does not say. */
+static bool splits(const cublasLtMatmulAlgo_t *algo, char *why)
 {
     int32_t slices = 0;
     uint32_t scheme = 0;
@@ -129,7 +134,8 @@ static bool splits(const cublasLtMatmulAlgo_t *algo)
     if (known == CUBLAS_STATUS_SUCCESS)
         known = cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
                                                      &scheme, sizeof scheme, &bytes);
-    return known != CUBLAS_STATUS_SUCCESS || slices > 1 || scheme != CUBLASLT_REDUCTION_SCHEME_NONE;
+    return !check(why, "an algorithm", known) || slices > 1 ||
+           scheme != CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
 static bool serves(cublasLtHandle_t handle, const product_shape *s, int64_t rows,
@@ -142,6 +148,8 @@ static bool serves(cublasLtHandle_t handle, const product_shape *s, int64_t rows
     cublasStatus_t status =
         cublasLtMatmulAlgoCheck(handle, p->how, p->w, p->x, p->y, p->y, algo, &result);
     product_free(&p);
+    if (status == CUBLAS_STATUS_ALLOC_FAILED)
+        return check(why, "an algorithm", status);
     if (status != CUBLAS_STATUS_SUCCESS || result.state != CUBLAS_STATUS_SUCCESS)
         return blame(why, s, "cuBLASLt refuses the algorithm for some number of rows");
     return result.workspaceSize == 0 || blame(why, s, "the algorithm wants workspace");
@@ -153,8 +161,12 @@ bool product_is_good(struct cublasLtContext *handle, const product_shape *s, con
     if (c->kind != CHOICE_ALGO)
         return blame(why, s, "expected an algorithm");
     const cublasLtMatmulAlgo_t algo = algo_of(c);
-    if (splits(&algo))
-        return blame(why, s, "the algorithm splits its sums");
+    why[0] = 0;
+    if (splits(&algo, why)) {
+        if (!why[0])
+            blame(why, s, "the algorithm splits its sums");
+        return false;
+    }
     for (int i = 0; i < BUCKETS; i++)
         if (!serves(handle, s, bucket_rows[i], &algo, why))
             return false;
@@ -206,7 +218,7 @@ int product_choices(struct cublasLtContext *handle, const product_shape *s, choi
     cublasLtMatmulHeuristicResult_t offer[OFFERS];
     product *p = product_new(s, REFERENCE_ROWS, why);
     int n = p ? offers(handle, p, offer, why) : 0, good = 0;
-    for (int i = 0; i < n && good < most; i++) {
+    for (int i = 0; i < n && good < most && !why_is_memory(why); i++) {
         choice c = {.kind = CHOICE_ALGO};
         memcpy(c.algo, &offer[i].algo, sizeof c.algo);
         if (offer[i].state == CUBLAS_STATUS_SUCCESS && product_is_good(handle, s, &c, why))

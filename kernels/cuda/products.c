@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/why.h"
+
 typedef struct {
     char shape[SHAPE_NAME_BYTES];
     int64_t rows;
@@ -24,7 +26,7 @@ products *products_new(const products_sources *from, char why[PRODUCT_WHY_BYTES]
     products *p = calloc(1, sizeof *p);
     why[0] = 0;
     if (!p) {
-        snprintf(why, PRODUCT_WHY_BYTES, "no memory for products");
+        snprintf(why, PRODUCT_WHY_BYTES, WHY_MEMORY ": products");
         return NULL;
     }
     p->from = *from;
@@ -78,7 +80,7 @@ static bool choose(products *p, const product_shape *s, const char *name, choice
         return false;
     if (picked_add(&p->picked, name, c))
         return true;
-    snprintf(why, PRODUCT_WHY_BYTES, "%s: no memory for its choice", name);
+    snprintf(why, PRODUCT_WHY_BYTES, WHY_MEMORY ": the choice for %s", name);
     return false;
 }
 
@@ -90,7 +92,7 @@ static made_product *make(products *p, const product_shape *s, const char *name,
         int room = p->room ? 2 * p->room : 64;
         made_product *more = realloc(p->made, (size_t)room * sizeof *more);
         if (!more) {
-            snprintf(why, PRODUCT_WHY_BYTES, "no memory for %d products", room);
+            snprintf(why, PRODUCT_WHY_BYTES, WHY_MEMORY ": %d products", room);
             return NULL;
         }
         p->made = more;

@@ -89,7 +89,7 @@ static const void *hand_over(dev *d, gpu *g, const void *host, size_t bytes)
     mirror *m = &g->hand;
     assert(bytes <= m->room);
     if (aligned(bytes) > m->room - m->used) { /* what was handed over before has been read then */
-        if (!gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device"))
+        if (!gpu_waited(d))
             return NULL;
         m->used = 0;
     }
@@ -144,7 +144,7 @@ void asked(dev *d)
             d,
             cudaMemcpyAsync(g->ask.host, g->ask.there, q->bytes, cudaMemcpyDeviceToHost, g->stream),
             "an answer") &&
-        gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device"))
+        gpu_waited(d))
         memcpy(q->host, g->ask.host, q->bytes);
 }
 
@@ -207,10 +207,13 @@ static void remember(recorder *r)
     r->count++;
 }
 
-void recorder_forget(gpu *g)
+bool recorder_forget(gpu *g)
 {
-    while (g->recorder && g->recorder->records)
-        drop_oldest(g->recorder);
+    recorder *r = g->recorder;
+    const bool any = r && r->records && g->mode != CAPTURE;
+    while (any && r->records)
+        drop_oldest(r);
+    return any;
 }
 
 bool recorder_open(gpu *g)
@@ -253,7 +256,15 @@ static void walk_again(dev *d, dev_walk *walk, void *arg)
     d->counters = counted;
 }
 
-/* False: it cannot be captured for want of memory. */
+/* A capture has to end whatever happens; the call itself may find no memory, and then has not ended
+ * it. */
+static void end_capture(dev *d, gpu *g, cudaGraph_t *graph)
+{
+    if (!gpu_good(d, cudaStreamEndCapture(g->stream, graph), "recording a step") &&
+        cudaStreamEndCapture(g->stream, graph) != cudaSuccess)
+        cudaGetLastError();
+}
+
 static bool make_graph(dev *d, gpu *g, record *one, dev_walk *walk, void *arg)
 {
     cudaGraph_t graph = NULL;
@@ -264,46 +275,62 @@ static bool make_graph(dev *d, gpu *g, record *one, dev_walk *walk, void *arg)
     g->mode = CAPTURE;
     walk_again(d, walk, arg);
     g->mode = ACT;
-    gpu_good(d, cudaStreamEndCapture(g->stream, &graph), "recording a step");
-    if (d->status == DEV_OK && cudaGraphInstantiate(&one->graph, graph, 0) != cudaSuccess) {
-        cudaGetLastError();
+    end_capture(d, g, &graph);
+    if (d->status == DEV_OK &&
+        !gpu_good(d, cudaGraphInstantiate(&one->graph, graph, 0), "recording a step"))
         one->graph = NULL;
-    }
     if (graph)
         cudaGraphDestroy(graph);
     return one->graph != NULL;
 }
 
+/* False: it cannot be recorded now. Where that is for want of memory, nothing else is wrong. */
 static bool capture(dev *d, gpu *g, record *one, dev_walk *walk, void *arg)
 {
     const recorder *r = g->recorder;
-    bool room = mirror_open(&one->hand, r->handed_bytes + HAND_ALIGN) &&
-                mirror_open(&one->ask, r->asked_bytes + HAND_ALIGN);
+    const char *what = "memory for a step's arguments";
+    const bool room = gpu_good(d, mirror_open(&one->hand, r->handed_bytes + HAND_ALIGN), what) &&
+                      gpu_good(d, mirror_open(&one->ask, r->asked_bytes + HAND_ALIGN), what);
     if (room && make_graph(d, g, one, walk, arg)) {
         assert(one->hand.used == r->handed_bytes && one->ask.used == r->asked_bytes);
         return true;
     }
-    cudaGetLastError();
     mirror_close(&one->hand);
     mirror_close(&one->ask);
+    if (d->status == DEV_NO_MEMORY)
+        dev_clear(d);
     return false;
 }
 
-static void play(dev *d, gpu *g, record *one)
+/* False: nothing has been done. A graph may need memory when it is launched; without it, records
+ * are a luxury. */
+static bool launch(dev *d, gpu *g, record *one)
 {
     const recorder *r = g->recorder;
     if (r->handed_bytes)
         memcpy(one->hand.host, r->handed, r->handed_bytes);
-    bool good = gpu_good(d,
-                         cudaMemcpyAsync(one->hand.there, one->hand.host, one->hand.room,
-                                         cudaMemcpyHostToDevice, g->stream),
-                         "handing over arguments") &&
-                gpu_good(d, cudaGraphLaunch(one->graph, g->stream), "playing a step") &&
-                gpu_good(d,
-                         cudaMemcpyAsync(one->ask.host, one->ask.there, one->ask.room,
-                                         cudaMemcpyDeviceToHost, g->stream),
-                         "an answer") &&
-                gpu_good(d, cudaStreamSynchronize(g->stream), "waiting for the device");
+    if (gpu_good(d,
+                 cudaMemcpyAsync(one->hand.there, one->hand.host, one->hand.room,
+                                 cudaMemcpyHostToDevice, g->stream),
+                 "handing over arguments") &&
+        gpu_good(d, cudaGraphLaunch(one->graph, g->stream), "playing a step"))
+        return true;
+    if (d->status == DEV_NO_MEMORY) {
+        dev_clear(d);
+        if (gpu_waited(d))
+            recorder_forget(g);
+    }
+    return false;
+}
+
+static void answer(dev *d, gpu *g, const record *one)
+{
+    const recorder *r = g->recorder;
+    const bool good = gpu_good(d,
+                               cudaMemcpyAsync(one->ask.host, one->ask.there, one->ask.room,
+                                               cudaMemcpyDeviceToHost, g->stream),
+                               "an answer") &&
+                      gpu_waited(d);
     for (int i = 0; i < r->questions && good; i++)
         memcpy(r->question[i].host, one->ask.host + r->question[i].at, r->question[i].bytes);
 }
@@ -321,12 +348,14 @@ void recorder_run(dev *d, dev_walk *walk, void *arg)
     record *one = find(r);
     if (one)
         one->turn = r->turn;
-    else
-        remember(r);
-    if (one && (one->graph || capture(d, g, one, walk, arg)))
-        play(d, g, one);
-    else if (d->status == DEV_OK) {
+    if (one && (one->graph || capture(d, g, one, walk, arg)) && launch(d, g, one)) {
+        answer(d, g, one);
+    } else if (d->status == DEV_OK) {
         walk_again(d, walk, arg);
+        if (d->status != DEV_OK)
+            return;
         choices_keep(g); /* a process may end without closing its device */
+        if (!find(r))
+            remember(r); /* all plans are there: none may be made in a capture */
     }
 }

@@ -167,10 +167,10 @@ static void what_is_not_served_is_remembered(void **state)
     const choice off = {.kind = CHOICE_SWITCH};
     char name[SHAPE_NAME_BYTES], why[PLAN_WHY_BYTES];
     plans *all = open_plans(p, NULL);
-    assert_true(plans_serve(all, &even));
+    assert_true(plans_serve(all, &even, why));
     assert_counts(all, 0, 0);
-    assert_false(plans_serve(all, &odd));
-    assert_false(plans_serve(all, &odd));
+    assert_false(plans_serve(all, &odd, why));
+    assert_false(plans_serve(all, &odd, why));
     assert_counts(all, 1, 0);
     assert_true(plans_keep(all));
     plans_free(&all);
@@ -179,8 +179,8 @@ static void what_is_not_served_is_remembered(void **state)
     plan_shape_name(&even, name);
     assert_true(tuning_set(&table, name, &off));
     all = open_plans(p, &table);
-    assert_false(plans_serve(all, &odd));
-    assert_false(plans_serve(all, &even));
+    assert_false(plans_serve(all, &odd, why));
+    assert_false(plans_serve(all, &even, why));
     assert_counts(all, 0, 0);
     assert_null(plans_get(all, &odd, 1, why));
     plans_free(&all);

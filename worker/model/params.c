@@ -74,6 +74,8 @@ static tensor take(params *p, dtype type, int64_t rows, int64_t c)
     bool ok;
     v.data = arena_take(p->to, tensor_bytes(v), &ok);
     if (!ok)
+        check_device(p, checkpoint_path(p->file));
+    if (!ok)
         err_set(p->e, ERR_NO_MEMORY, "%s: the weights need more than the %zu bytes kept for them",
                 checkpoint_path(p->file), p->to->capacity);
     return v;
