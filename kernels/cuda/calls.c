@@ -8,10 +8,11 @@ static const void *handed(dev *d, const void *host, size_t bytes)
     return d->options.dry ? NULL : hand(d, host, bytes);
 }
 
-static cudaStream_t stream_of(dev *d)
+/* After begins(), which has chosen the GPU. */
+static cudaStream_t stream_of(const dev *d)
 {
-    gpu *g = gpu_of(d);
-    return g ? g->stream : NULL;
+    const gpu *g = d->impl;
+    return g->stream;
 }
 
 void cuda_group_norm(dev *d, const group_norm_args *a)

@@ -214,7 +214,7 @@ void cuda_conv2d(dev *d, const conv2d_args *a)
     want_calls(d, &c);
     note_convolution(&n, &c);
     if (d->status == DEV_OK && begins(d, "conv2d", &n))
-        run_calls(d, gpu_of(d), &c);
+        run_calls(d, d->impl, &c);
     dev_release(d, mark);
 }
 

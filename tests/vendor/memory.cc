@@ -48,6 +48,15 @@ static int give(held &h, device &d, void *p)
 
 using namespace vendor;
 
+size_t vendor_taken(void)
+{
+    held h(the().lock);
+    size_t bytes = 0;
+    for (const auto &d : the().devices)
+        bytes += d->used;
+    return bytes;
+}
+
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     return call("cudaMalloc", UNSAFE, [=](held &h) -> int {

@@ -69,6 +69,19 @@ void vendor_fail_at(const char *text);
 /* Calls counted so far. */
 long vendor_calls(void);
 
+/* Bytes of memory that are taken on any device. */
+size_t vendor_taken(void);
+
+/* The same for a program that has loaded a module with stand-ins in it, which shows nothing else of
+ * them. */
+typedef struct {
+    void (*fail_at)(const char *text);
+    long (*calls)(void);
+    const char *(*reported)(void);
+    size_t (*taken)(void);
+} vendor_controls;
+const vendor_controls *overpaint_vendor(void);
+
 #ifdef __cplusplus
 }
 #endif
