@@ -94,6 +94,18 @@ bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
     return b->rows > 0;
 }
 
+bool batch_halve(batch *b, residents *all)
+{
+    const int rows = (b->rows + 1) / 2;
+    if (b->rows == 1)
+        return false;
+    residents_starved(all, b->resident, shape_of(all, b, b->rows, b->tokens));
+    for (; b->rows > rows; b->rows--)
+        if (b->at[b->rows - 1].seq != b->at[b->rows - 2].seq)
+            b->sequences--;
+    return true;
+}
+
 /* ---------------------------------------------------------------- evaluating */
 
 /* The rows of a walk: those of the batch, and as many of its first one again as the device wants a

@@ -25,8 +25,11 @@ typedef struct {
  */
 bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn);
 
+/* Leaves the later half of the rows to another batch; false: there is but one. */
+bool batch_halve(batch *b, residents *all);
+
 /* Evaluates the rows. finite[i]: row i's prediction is finite. After a device error nothing is
- * marked ready, and the batch can be picked again. */
+ * marked ready, and the batch can be evaluated or picked again. */
 void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX]);
 
 /* FLOPs of the evaluation, by the dry run. */

@@ -24,9 +24,9 @@ typedef struct {
      * it (taken over; engine_scene_taken). When that fails the work is cancelled. */
     void (*scene)(void *arg, work *w, int scene);
     void (*picture)(void *arg, work *w, int scene, int number, scene_result *sampled);
-    /* The engine lets go: every picture was handed out, or `e` says why not (else NULL). `lost`:
-     * the device will not work any more. */
-    void (*finished)(void *arg, work *w, const err *e, bool lost);
+    /* The engine lets go: every picture was handed out, or `e` says why not (else NULL). `again`:
+     * for a reason that is not the work's; with ERR_DEVICE, the device will not work any more. */
+    void (*finished)(void *arg, work *w, const err *e, bool again);
 } engine_events;
 
 typedef struct {

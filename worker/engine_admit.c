@@ -60,7 +60,7 @@ bool engine_admit(engine *en)
         if (r)
             start(en, r);
         else
-            events->finished(events->arg, w, &e, en->held.broken);
+            events->finished(events->arg, w, &e, residents_again(&en->held, &e));
     }
     return any;
 }

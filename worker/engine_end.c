@@ -23,7 +23,7 @@ void engine_end(engine *en, run *r, const err *e)
     run_free(&en->held, &r);
     engine_promise(en);
     en->blocked = false;
-    events->finished(events->arg, w, e, en->held.broken);
+    events->finished(events->arg, w, e, e && residents_again(&en->held, e));
 }
 
 bool engine_drop_cancelled(engine *en)

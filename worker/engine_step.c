@@ -2,6 +2,7 @@
 #include "worker/engine_state.h"
 
 #include "proto/clock.h"
+#include "proto/log.h"
 
 enum { PREVIEW_EVERY_MS = 1000 };
 
@@ -75,16 +76,36 @@ static void fail_batch(engine *en, const batch *b)
     }
 }
 
+static void evaluate(engine *en, batch *b, bool *finite)
+{
+    show_rows(en, b);
+    engine_busy(en, NULL, b, batch_flops(b, &en->held), ENGINE_STEP_MS);
+    batch_evaluate(b, &en->held, finite);
+    engine_idle(en);
+}
+
+/* The device found no memory although the budget has it: the call is tried again without all that
+ * is cached, then with half the rows, down to one. A row's bits are the same in every call. */
+static void evaluate_what_fits(engine *en, batch *b, bool *finite)
+{
+    dev *d = en->held.d;
+    evaluate(en, b, finite);
+    for (bool more = true; d->status == DEV_NO_MEMORY && more;) {
+        log_event(LOG_WARN, "engine", "no_memory", "device=%s rows=%d", d->name, b->rows);
+        dev_clear(d);
+        residents_relieve(&en->held);
+        evaluate(en, b, finite);
+        more = d->status == DEV_NO_MEMORY && batch_halve(b, &en->held);
+    }
+}
+
 /* One UNet call and the steps that follow from it. */
 static void run_batch(engine *en, batch *b)
 {
     dev *d = en->held.d;
     bool finite[BATCH_ROWS_MAX];
     seq *alive[BATCH_ROWS_MAX];
-    show_rows(en, b);
-    engine_busy(en, NULL, b, batch_flops(b, &en->held), ENGINE_STEP_MS);
-    batch_evaluate(b, &en->held, finite);
-    engine_idle(en);
+    evaluate_what_fits(en, b, finite);
     if (d->status == DEV_OK) {
         int n = fail_not_finite(en, b, finite, alive);
         seq_step(d, alive, n);

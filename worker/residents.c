@@ -78,12 +78,18 @@ int residents_error(residents *all, const char *what, err *e)
                     : d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
                                                  : ERR_DEVICE;
     all->broken |= d->status == DEV_BROKEN;
+    all->scarce = d->status == DEV_NO_MEMORY;
     if (code == ERR_CANCELLED)
         err_set(e, code, "cancelled");
     else
         err_set(e, code, "%s: %s", what, d->error);
     dev_clear(d);
     return code;
+}
+
+bool residents_again(const residents *all, const err *e)
+{
+    return (e->code == ERR_DEVICE && all->broken) || (e->code == ERR_NO_MEMORY && all->scarce);
 }
 
 /* ---------------------------------------------------------------- making room */
@@ -145,13 +151,14 @@ static int64_t bytes_unused(const residents *all, const resident *own)
 }
 
 /* Why a demand finds no room. What is missing may be the job's own: the caller knows. */
-static int no_room(const residents *all, const demand *want, err *e)
+static int no_room(residents *all, const demand *want, err *e)
 {
     const int64_t own = want->own ? (int64_t)weights_of(want->own) : 0;
     const int64_t used = bytes_held(all) - bytes_unused(all, want->own) - own + (int64_t)all->owed;
     const int64_t needed = own + (int64_t)(want->keep + want->scratch);
     const bool never = needed > all->budget;
     char beside[64] = "";
+    all->scarce = false;
     if (!never)
         snprintf(beside, sizeof beside, ", of which %lld MiB are in use", (long long)(used >> 20));
     return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
@@ -177,6 +184,13 @@ static int make_room(residents *all, const demand *want, err *e)
     return no_room(all, want, e);
 }
 
+void residents_relieve(residents *all)
+{
+    while (drop_text(all) || drop_model(all, NULL))
+        ;
+    arena_trim(&all->d->scratch);
+}
+
 /* ---------------------------------------------------------------- models */
 
 /* How the weights are packed depends on the model and the budget alone, so that every worker with
@@ -199,8 +213,10 @@ static resident *load(residents *all, const model_file *file, err *e)
     dev_options options = all->d->options;
     model_plan_result plan;
     char what[1100], name[NAME_QUOTED];
-    if (plan_packing(all, &options, path, &plan, e))
+    if (plan_packing(all, &options, path, &plan, e)) {
+        all->broken |= e->code == ERR_DEVICE; /* it cannot be opened any more, not even dry */
         return NULL;
+    }
     snprintf(what, sizeof what, "model %s", path);
     if (make_room(all, &(demand){.keep = plan.weights, .what = what}, e))
         return NULL;
@@ -215,9 +231,11 @@ static resident *load(residents *all, const model_file *file, err *e)
     err why = {0};
     r->model = model_load(all->d, path, &why);
     if (!r->model) {
+        const bool of_the_device = all->d->status != DEV_OK;
         if (all->d->status != DEV_STOPPED)
             err_set(e, why.code, "%s", why.text);
-        if (all->d->status != DEV_OK)
+        all->broken |= why.code == ERR_DEVICE;
+        if (of_the_device)
             residents_error(all, "loading the model", e); /* the first text stays */
         free(r);
         return NULL;
@@ -260,6 +278,8 @@ void residents_put(residents *all, resident *r)
 {
     assert(r->users > 0);
     r->users--;
+    for (int i = 0; i < r->costs && i < RESIDENT_COSTS && !r->users; i++)
+        r->cost[i].starved = false; /* what was missing may be there now */
     r->used_at = ++all->clock;
 }
 
@@ -275,8 +295,10 @@ static int make_room_for_enlarger(residents *all, const char *path, int width, i
 {
     char what[1100];
     upscaler *dry = upscaler_load(all->dry, path, e);
-    if (!dry)
+    if (!dry) {
+        all->broken |= e->code == ERR_DEVICE;
         return e->code;
+    }
     snprintf(what, sizeof what, "upscaler %s", path);
     int rc = make_room(all,
                        &(demand){.keep = dry->weights.peak,
@@ -299,6 +321,7 @@ static resident *load_enlarger(residents *all, const model_file *file, int width
     }
     r->enlarger = upscaler_load(all->d, file->path, e);
     if (!r->enlarger) {
+        all->broken |= e->code == ERR_DEVICE;
         if (all->d->status != DEV_OK)
             residents_error(all, "loading the upscaler", e);
         free(r);
@@ -323,16 +346,40 @@ static bool same_shape(call_shape a, call_shape b)
     return a.rows == b.rows && a.h == b.h && a.w == b.w && a.tokens == b.tokens;
 }
 
-model_costs residents_cost(residents *all, resident *r, call_shape shape)
+/* Measured when nobody has asked for it lately. */
+static resident_cost *find_cost(residents *all, resident *r, call_shape shape)
 {
     for (int i = 0; i < r->costs && i < RESIDENT_COSTS; i++)
         if (same_shape(r->cost[i].shape, shape))
-            return r->cost[i].costs;
+            return &r->cost[i];
     const int factor = r->model->config.factor;
-    model_costs costs = model_measure(all->dry, r->model, (int)shape.w * factor,
-                                      (int)shape.h * factor, (int)shape.rows, (int)shape.tokens);
-    r->cost[r->costs++ % RESIDENT_COSTS] = (resident_cost){shape, costs};
-    return costs;
+    resident_cost *c = &r->cost[r->costs++ % RESIDENT_COSTS];
+    *c = (resident_cost){.shape = shape,
+                         .costs = model_measure(all->dry, r->model, (int)shape.w * factor,
+                                                (int)shape.h * factor, (int)shape.rows,
+                                                (int)shape.tokens)};
+    return c;
+}
+
+model_costs residents_cost(residents *all, resident *r, call_shape shape)
+{
+    return find_cost(all, r, shape)->costs;
+}
+
+void residents_starved(residents *all, resident *r, call_shape shape)
+{
+    find_cost(all, r, shape)->starved = true;
+}
+
+static bool is_starved(const resident *r, call_shape shape)
+{
+    for (int i = 0; i < r->costs && i < RESIDENT_COSTS; i++) {
+        const call_shape *s = &r->cost[i].shape;
+        if (r->cost[i].starved && s->h == shape.h && s->w == shape.w && s->rows <= shape.rows &&
+            s->tokens <= shape.tokens)
+            return true;
+    }
+    return false;
 }
 
 int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e)
@@ -348,6 +395,9 @@ int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t k
     char what[160];
     snprintf(what, sizeof what, "%lldx%lld with model %.80s", (long long)shape.w * factor,
              (long long)shape.h * factor, r->model->name);
+    if (is_starved(r, shape))
+        return err_set(e, ERR_BUSY, "%s: the device had no memory for %d rows", what,
+                       (int)shape.rows);
     return make_room(all, &(demand){r, keep, call > scratch ? call : scratch, what}, e);
 }
 

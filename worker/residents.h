@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     call_shape shape;
     model_costs costs;
+    bool starved; /* the device found no memory for one, whatever the budget says */
 } resident_cost;
 
 enum { RESIDENT_COSTS = 64 };
@@ -52,6 +53,7 @@ typedef struct {
     size_t promised; /* the largest scratch a job inside may need, */
     size_t owed;     /* tensors that jobs inside will keep yet: their owner keeps both up to date */
     bool broken;     /* the device is lost: nothing will work any more */
+    bool scarce;     /* the last shortage was the device's, not the budget's: it may pass */
     resident *first;
     uint64_t clock; /* counts uses */
 } residents;
@@ -64,6 +66,15 @@ int64_t residents_bytes(const residents *all);
 /* The device's error as an error of the job: clears it, and remembers a lost device. Returns the
  * code: ERR_CANCELLED when it was stopped, ERR_NO_MEMORY, ERR_DEVICE. */
 int residents_error(residents *all, const char *what, err *e);
+
+/* Whether another worker, or this one later, may do what failed with this error. */
+bool residents_again(const residents *all, const err *e);
+
+/* After a shortage of the device's: gives back all that is at hand and nobody uses. */
+void residents_relieve(residents *all);
+
+/* A call of this shape found no memory: no larger one is tried until the model has been idle. */
+void residents_starved(residents *all, resident *r, call_shape shape);
 
 /* The model, loaded when it is not, with one more user. ERR_BUSY: it would fit once
  * what is in use is given back (some of it may be the caller's own); ERR_NO_MEMORY: it never fits
@@ -86,7 +97,7 @@ model_costs residents_cost(residents *all, resident *r, call_shape shape);
 
 /* 0 when `keep` more bytes of tensors and the largest scratch of such calls fit the budget (what
  * nobody uses is dropped to make room); ERR_BUSY when they would without what others use,
- * ERR_NO_MEMORY when never. */
+ * or the device had no memory for such a call, ERR_NO_MEMORY when never. */
 int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, err *e);
 
 /* The same for a job that at other times needs `scratch` bytes for something else. */

@@ -319,9 +319,9 @@ static void on_picture(void *arg, work *w, int scene, int number, scene_result *
     *sampled = (scene_result){0};
 }
 
-static void on_finished(void *arg, work *w, const err *e, bool lost)
+static void on_finished(void *arg, work *w, const err *e, bool again)
 {
-    w->again = e && e->code == ERR_DEVICE && lost;
+    w->again = again;
     if (e)
         fail(arg, w, e);
     part_done(arg, w);
