@@ -221,7 +221,7 @@ peers() {
             --no-compile --no-cache-dir --upgrade --target "$work/site" "$root"/wheels/*.whl
         export PYTHONPATH=$work/site${PYTHONPATH:+:$PYTHONPATH}
     fi
-    ours "ours, first" "${rows%%,*}" "$repeat" 90
+    ours "ours, first" "$rows" "$repeat" 90
     for mode in eager channels_last graph compile; do
         peer_rows=$rows
         [ "$mode" != compile ] || peer_rows=${rows%%,*},16,8 # minutes each
@@ -229,7 +229,7 @@ peers() {
             "$root/bench/peers/pytorch_gpu.py" "$model" --arch "$arch" --side "$side" --mode "$mode" \
             --device "$peer_device" --rows "$peer_rows" --repeat "$repeat" --warm-up "$warm"
     done
-    ours "ours, again" "${rows%%,*}" "$repeat" 90
+    ours "ours, again" "$rows" "$repeat" 90
 }
 
 # What the stand-ins of a rehearsal have to say about how they were used.
