@@ -1,6 +1,6 @@
-/* Pictures made by the real programs on the emulated GPU: near the CPU's, and the same bytes alone
- * and in a larger batch. Small and few, because a UNet call takes seconds there; all golden
- * pictures are `OVERPAINT_BACKEND=cuemu process_golden`. */
+/* Pictures made by the real programs on the emulated GPU: near the CPU's, and the same bytes alone,
+ * in a larger batch and on another GPU. Small and few, because a UNet call takes seconds there; all
+ * golden pictures are `OVERPAINT_BACKEND=cuemu process_golden`. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -75,8 +75,39 @@ static void pictures_are_right_and_the_same(void **state)
     f->passed = true;
 }
 
+/* Devices of the worker that have evaluated something. */
+static int used_devices(farm *f)
+{
+    int used = 0;
+    size_t w, d;
+    json_t *s = farm_status(f), *worker, *device;
+    json_array_foreach(json_object_get(s, "workers"), w, worker)
+        json_array_foreach(json_object_get(worker, "devices"), d, device) used +=
+        json_integer_value(json_object_get(device, "evaluations")) > 0;
+    json_decref(s);
+    return used;
+}
+
+/* One worker, one engine a GPU: the same job on both at once. */
+static void two_gpus_give_the_same(void **state)
+{
+    setenv("OVERPAINT_VENDOR_DEVICES", "2", 1);
+    farm *f = farm_open(state, &(farm_options){.workers = 1,
+                                               .seconds = SECONDS,
+                                               .worker = WORDS("--device", "cuemu:0,cuemu:1")});
+    const overpaint_id a = farm_submit(f, f->o, first), b = farm_submit(f, f->o, first);
+    farm_file one = farm_result(f, f->o, &a), other = farm_result(f, f->o, &b);
+    farm_same(&one, &other, "on two GPUs");
+    FARM_UNTIL(f, used_devices(f) == 2);
+    farm_file_done(&one);
+    farm_file_done(&other);
+    unsetenv("OVERPAINT_VENDOR_DEVICES");
+    f->passed = true;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {farm_test(pictures_are_right_and_the_same)};
+    const struct CMUnitTest tests[] = {farm_test(pictures_are_right_and_the_same),
+                                       farm_test(two_gpus_give_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
