@@ -7,12 +7,11 @@
 
 #include <cmocka.h>
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "proto/clock.h"
-#include "tests/vendor/nvml.h"
+#include "tests/support/nvml_library.h"
 #include "worker/monitor.h"
 
 #define STAND_IN STAND_INS "/libstand_in_nvml.so"
@@ -20,19 +19,13 @@
 
 enum { PERIOD_MS = 20, PATIENCE_MS = 30000 };
 
-static void *library;
-static void (*set)(const char *name, const char *value);
-static int (*held)(void);
+static nvml_set *set;
+static nvml_held *held;
 
 static int load(void **state)
 {
     (void)state;
-    library = dlopen(STAND_IN, RTLD_NOW);
-    if (!library)
-        return -1;
-    *(void **)&set = dlsym(library, "nvml_stand_in_set");
-    *(void **)&held = dlsym(library, "nvml_stand_in_held");
-    return set && held ? 0 : -1;
+    return nvml_library_load(STAND_IN, &set, &held) ? 0 : -1;
 }
 
 static int begin(void **state)

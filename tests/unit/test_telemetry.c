@@ -16,7 +16,7 @@
 #include "kernels/dev.h"
 #include "kernels/machine.h"
 #include "kernels/telemetry.h"
-#include "tests/vendor/nvml.h"
+#include "tests/support/nvml_library.h"
 
 #define STAND_IN     STAND_INS "/libstand_in_nvml.so"
 #define STAND_IN_OLD STAND_INS "/libstand_in_nvml_old.so"
@@ -24,8 +24,8 @@
 #define GPU_1        "0000:86:00.0"
 
 static void *library;
-static void (*set)(const char *name, const char *value);
-static int (*held)(void);
+static nvml_set *set;
+static nvml_held *held;
 
 /* Bits of what is known, in the order of TELEMETRY_VALUES. */
 enum {
@@ -66,12 +66,8 @@ static const char *const usual[][2] = {{"bus", GPU "," GPU_1},
 static int load(void **state)
 {
     (void)state;
-    library = dlopen(STAND_IN, RTLD_NOW);
-    if (!library)
-        return -1;
-    *(void **)&set = dlsym(library, "nvml_stand_in_set");
-    *(void **)&held = dlsym(library, "nvml_stand_in_held");
-    return set && held ? 0 : -1;
+    library = nvml_library_load(STAND_IN, &set, &held);
+    return library ? 0 : -1;
 }
 
 static int unload(void **state)
