@@ -1,7 +1,8 @@
-"""Stage 4: trains the text encoder and the UNet together on the latents. WORKDIR/diffusion.pt
+"""Stage 5: trains the UNet, and the text encoder more slowly, on the latents. WORKDIR/diffusion.pt
 
-The noise schedule of SD 1.x, prediction of the noise, min-SNR weights, times spread evenly over
-each batch, some captions empty so that classifier-free guidance works.
+The noise schedule of SD 1.x, prediction of the noise, times spread evenly over each batch, some
+captions empty so that classifier-free guidance works. An error counts by how much of the picture is
+left at its time (as if velocities were predicted): what a caption decides is decided in noise.
 """
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from torch import nn
 
 import pictures
 import settings
-from nets import TextEncoder, Unet
+from examples import Examples
+from nets import Unet
+from text import make_text
 from tokens import vocabulary_of
 from training import Training, device, save_atomically
 
@@ -22,40 +25,6 @@ def signal_parts():
     """How much of the variance is picture, at each time [1000]."""
     root = torch.linspace(0.00085**0.5, 0.012**0.5, TIMES, dtype=torch.float64)
     return torch.cumprod(1 - root**2, 0).float()
-
-
-class Examples:
-    """Random batches of latents with their captions."""
-
-    def __init__(self, data, work):
-        self.data = data
-        self.sets = {side: torch.load(work / f"latents-{side}.pt") for side in settings.SIDES}
-
-    def batch(self, side, n, rng):
-        """(latents [n,4,h,w], n captions)"""
-        latents = self.sets[side]["latent"]
-        concept = torch.randint(latents.shape[0], (n,))
-        colour = torch.randint(latents.shape[1], (n,))
-        plain, pixel = settings.PLACEMENTS["plain"], settings.PLACEMENTS["pixel art"]
-        pixel_art = torch.rand(n) < settings.PIXEL_SHARE
-        of_plain, of_pixel = torch.randint(plain, (n,)), plain + torch.randint(pixel, (n,))
-        place = torch.where(pixel_art, of_pixel, of_plain)
-        small = self.sets[side]["small"][concept, colour, place]
-        index = zip(*(part.tolist() for part in (concept, colour, pixel_art.long(), small)))
-        return latents[concept, colour, place].float(), [self.caption(*i, rng) for i in index]
-
-    def caption(self, concept, colour, style, small, rng):
-        if rng.random() < settings.DROP_CAPTION:
-            return ""
-        named = rng.random() >= settings.DROP_BACKGROUND
-        return pictures.caption(
-            self.data["name"][concept],
-            self.data["words"][concept],
-            pictures.COLOUR_NAMES[colour] if named else None,
-            settings.STYLES[style],
-            small,
-            rng,
-        )
 
 
 def side_at(step, rng):
@@ -74,19 +43,14 @@ def loss_parts(model, latents, rows, parts):
     noisy = noisy.contiguous(memory_format=torch.channels_last)
     guess = model["unet"](noisy, t, model["text"](rows.to(device())))
     error = (guess - noise).square().mean((1, 2, 3))
-    snr = parts[t] / (1 - parts[t])
-    loss = (error * snr.clamp(max=settings.SNR_MOST) / snr).mean()
+    weight = (1 / parts[t]).clamp(max=settings.WEIGHT_MOST)
+    loss = (error * weight).sum() / weight.sum()
     return loss, {"mse": error.mean().item()}
 
 
 def make_model(rows):
-    """The UNet and a text encoder of so many vocabulary rows, the last one (unknown) zero."""
-    text = TextEncoder(rows)
-    table = text.embeddings.token_embedding
-    table.padding_idx = rows - 1  # keeps the row as it is
-    with torch.no_grad():
-        table.weight[rows - 1] = 0
-    return nn.ModuleDict({"unet": Unet(), "text": text}).to(
+    """The UNet and a text encoder of so many vocabulary rows."""
+    return nn.ModuleDict({"unet": Unet(), "text": make_text(rows)}).to(
         device(), memory_format=torch.channels_last
     )
 
@@ -97,6 +61,7 @@ def main(work):
     examples, parts = Examples(data, work), signal_parts().to(device())
     torch.manual_seed(settings.SEED)
     model = make_model(len(vocabulary))
+    model["text"].load_state_dict(torch.load(work / "text.pt", map_location=device()))
     training = Training(model, settings.DIFFUSION, work / "diffusion-training.pt")
 
     def loss_of(step, rng):

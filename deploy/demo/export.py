@@ -1,4 +1,4 @@
-"""Stage 5: one fp16 safetensors file with the names of SD 1.x. export.py WORKDIR [FILE] [--untrained]
+"""Stage 6: one fp16 safetensors file with the names of SD 1.x. export.py WORKDIR [FILE] [--untrained]
 
 Before the training has ended the averaged weights of its checkpoints are taken, so a model can be
 looked at any time. --untrained: random weights instead, to test what reads the file.

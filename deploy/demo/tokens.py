@@ -64,7 +64,9 @@ class Tokenizer:
 
 class Vocabulary:
     """The tokens that captions use, numbered without gaps, so that training carries no dead rows.
-    Row 0 is the start, row 1 the end and the padding, the last row every unknown token."""
+    The first row is the start, then the end and the padding, the last row every unknown token."""
+
+    START_ROW, END_ROW = 0, 1
 
     def __init__(self, texts):
         self.tokenizer = Tokenizer()
@@ -77,8 +79,8 @@ class Vocabulary:
 
     def rows(self, texts):
         """[n,77]"""
-        out = torch.ones(len(texts), TOKENS, dtype=torch.long)
-        out[:, 0] = 0
+        out = torch.full((len(texts), TOKENS), self.END_ROW)
+        out[:, 0] = self.START_ROW
         for i, text in enumerate(texts):
             tokens = self.tokenizer.encode(text)[: TOKENS - 2]
             known = [self.row.get(token, len(self.used)) for token in tokens]

@@ -31,6 +31,7 @@ stage() {
 stage data data.pt
 stage autoencoder autoencoder.pt
 stage latents latents-96.pt
+stage text text.pt
 stage diffusion diffusion.pt
 stage export demo.safetensors
 echo "$(date '+%F %T') done" >>"$work/log"

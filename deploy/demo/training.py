@@ -1,4 +1,4 @@
-"""The training loop that both trained stages share: resumable at any step, stopped by SIGTERM.
+"""The training loop that all trained stages share: resumable at any step, stopped by SIGTERM.
 
 The one idea: what a step draws depends on the seed and the step's number alone, so a checkpoint
 needs no state of a random generator, and a resumed run is the same run.
@@ -18,7 +18,7 @@ LOG_SECONDS = 30
 SAVE_SECONDS = 180
 LOOK_SECONDS = 1200
 WARM_UP = 200  # steps
-FALL = 0.2  # the last part of the steps, in which the rate falls to nothing
+FALL = 0.3  # the last part of the steps, in which the rate falls to nothing
 CLIP = 1.0  # of the gradient's norm
 STOPPED = 143  # exit status after SIGTERM, as a shell would report it
 
@@ -58,6 +58,14 @@ class Averages:
         return " ".join(f"{name} {total / self.count:.4f}" for name, total in self.sums.items())
 
 
+def parameter_groups(module, shares):
+    """The parameters by their part of the rate: shares is {name of a child: part}, else all of it."""
+    groups = {}
+    for name, value in module.named_parameters():
+        groups.setdefault(shares.get(name.split(".")[0], 1.0), []).append(value)
+    return [{"params": values, "share": share} for share, values in groups.items()]
+
+
 class Training:
     """Trains `module` with AdamW. `loss_of(step, rng)` gives (loss, {name: value}, pictures);
     torch's generator and `rng` are seeded for the step before it is called."""
@@ -66,7 +74,10 @@ class Training:
         self.module, self.options, self.checkpoint = module, options, checkpoint
         self.average = copy.deepcopy(module).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
-            module.parameters(), options["rate"], options["betas"], weight_decay=options["decay"]
+            parameter_groups(module, options.get("shares", {})),
+            options["rate"],
+            options["betas"],
+            weight_decay=options["decay"],
         )
         self.step = 0
         self.stop = False
@@ -91,8 +102,9 @@ class Training:
         save_atomically(state, self.checkpoint)
 
     def one_step(self, loss_of):
+        rate = rate_at(self.step, self.options["steps"], self.options["rate"])
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(self.step, self.options["steps"], self.options["rate"])
+            group["lr"] = rate * group["share"]
         seed = settings.SEED * 1_000_003 + self.step
         torch.manual_seed(seed)
         loss, values, pictures = loss_of(self.step, random.Random(seed))
