@@ -17,7 +17,10 @@ typedef struct {
     void (*give)(dev *d, void *p);
     void (*write)(dev *d, void *to, const void *from, size_t bytes); /* `from` may go at once */
     void (*read)(dev *d, void *to, const void *from, size_t bytes);  /* after all ops so far */
-    arena_memory arena;                                              /* its owner is the dev */
+    /* dev_copy and dev_wait */
+    void (*copy)(dev *d, void *to, const dev *other, const void *from, size_t bytes);
+    void (*wait)(dev *d);
+    arena_memory arena; /* its owner is the dev */
 } backend_memory;
 
 typedef struct backend {

@@ -126,6 +126,23 @@ void dev_download(dev *d, void *to, tensor from)
         memcpy(to, from.data, tensor_bytes(from));
 }
 
+void dev_copy(dev *d, tensor to, const dev *other, tensor from)
+{
+    assert(d->backend == other->backend && tensor_bytes(to) == tensor_bytes(from));
+    if (d->options.dry || d->status != DEV_OK)
+        return;
+    if (d->backend->memory)
+        d->backend->memory->copy(d, to.data, other, from.data, tensor_bytes(from));
+    else
+        memcpy(to.data, from.data, tensor_bytes(to));
+}
+
+void dev_wait(dev *d)
+{
+    if (d->backend->memory && !d->options.dry && d->status == DEV_OK)
+        d->backend->memory->wait(d);
+}
+
 bool dev_arena(dev *d, arena *a, size_t capacity)
 {
     const backend_memory *memory = d->backend->memory;

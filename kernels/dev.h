@@ -90,6 +90,11 @@ void dev_upload(dev *d, tensor to, const void *from);
 void dev_upload_floats(dev *d, tensor to, const float *from); /* whatever the type of `to` */
 void dev_download(dev *d, void *to, tensor from);
 
+/* From another device of the same backend, which may be in use by another thread: what is copied is
+ * there (dev_wait), and stays as it is until `d` has been waited for or has given an answer. */
+void dev_copy(dev *d, tensor to, const dev *other, tensor from);
+void dev_wait(dev *d); /* until all ops so far are done */
+
 /* An arena in the memory of the device. */
 bool dev_arena(dev *d, arena *a, size_t capacity);
 

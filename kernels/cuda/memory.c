@@ -245,5 +245,28 @@ static void read_memory(dev *d, void *to, const void *from, size_t bytes)
     }
 }
 
-const backend_memory gpu_memory = {
-    take, give, write_memory, read_memory, {reserve, back, trim, end}};
+/* A copy between peers is right for memory of any kind, also where neither may look into the other:
+ * then the driver goes through the host. */
+static void copy_memory(dev *d, void *to, const dev *other, const void *from, size_t bytes)
+{
+    gpu *g = gpu_of(d);
+    if (g)
+        gpu_good(d,
+                 cudaMemcpyPeerAsync(to, d->options.ordinal, from, other->options.ordinal, bytes,
+                                     g->stream),
+                 "a copy from another GPU");
+}
+
+static void wait_for_all(dev *d)
+{
+    if (gpu_of(d))
+        gpu_waited(d);
+}
+
+const backend_memory gpu_memory = {.take = take,
+                                   .give = give,
+                                   .write = write_memory,
+                                   .read = read_memory,
+                                   .copy = copy_memory,
+                                   .wait = wait_for_all,
+                                   .arena = {reserve, back, trim, end}};

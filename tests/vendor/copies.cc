@@ -122,6 +122,41 @@ static int copy(held &h, CUstream_st *s, copy_request r, cudaMemcpyKind kind)
     const int status = put(h, s, std::move(w));
     return status || to != PAGEABLE ? status : run_stream(h, s);
 }
+
+/* Both ends of a copy between devices, and the devices. */
+struct peer_request {
+    device *to_device, *from_device;
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+/* Only the order of the stream is promised: what is copied is read as early as may be, at the call,
+ * and written as late as may be, when the stream comes to it. (The source's memory then need not be
+ * opened while the other device runs.) */
+static int copy_peer(held &h, CUstream_st *s, const peer_request &r)
+{
+    if (s->of != r.to_device || !live(*r.to_device, r.to, r.bytes) ||
+        !live(*r.from_device, r.from, r.bytes)) {
+        vendor_report("copy of %zu bytes from %p of device %d to %p of device %d, which is %s",
+                      r.bytes, r.from, r.from_device->index, r.to, r.to_device->index,
+                      s->of == r.to_device ? "memory that is not there" : "not the stream's");
+        return cudaErrorInvalidValue;
+    }
+    if (s->in) {
+        vendor_report("a copy between devices in a capture: not emulated");
+        invalidate(s);
+        return cudaErrorStreamCaptureUnsupported;
+    }
+    work w = {"copy", cudaGraphNodeTypeMemcpy, run_copy,
+              bytes_of(copy_request{r.to_device, r.to, NULL, r.bytes}), NULL};
+    {
+        opening o(h, *r.from_device);
+        const unsigned char *read = (const unsigned char *)r.from;
+        w.argument.insert(w.argument.end(), read, read + r.bytes);
+    }
+    return put(h, s, std::move(w));
+}
 } // namespace vendor
 
 using namespace vendor;
@@ -134,6 +169,24 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         if (!s)
             return cudaErrorInvalidResourceHandle;
         return bytes ? copy(h, s, {s->of, to, from, bytes}, kind) : 0;
+    });
+}
+
+cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device,
+                                size_t bytes, cudaStream_t stream)
+{
+    return call("cudaMemcpyPeerAsync", SAFE, [=](held &h) -> int {
+        auto &all = the().devices;
+        CUstream_st *s = known_stream(stream, "cudaMemcpyPeerAsync");
+        const int most = (int)all.size();
+        if (!s)
+            return cudaErrorInvalidResourceHandle;
+        if (to_device < 0 || from_device < 0 || to_device >= most || from_device >= most)
+            return cudaErrorInvalidDevice;
+        device *d = all[(size_t)to_device].get(), *other = all[(size_t)from_device].get();
+        return other->broken ? (int)other->broken
+               : bytes       ? copy_peer(h, s, {d, other, to, from, bytes})
+                             : 0;
     });
 }
 
