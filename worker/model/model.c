@@ -46,8 +46,11 @@ static void load_wide(model *m, params *p)
 static void load_networks(void *arg, params *p)
 {
     model *m = arg;
-    if (clip_load(&m->text, &m->config, p) == ERR_OK)
+    const int rc = clip_load(&m->text, &m->config, p);
+    m->unet_at = p->to->used;
+    if (rc == ERR_OK)
         m->unet = unet_load(&m->config, p);
+    m->unet_bytes = p->to->used - m->unet_at;
     const bool narrow = p->d->storage == F16;
     if (p->e->code == ERR_OK)
         m->vae = vae_load(&m->config, p, (vae_form){.stream = narrow ? VAE_F16_STREAM : 0});
@@ -74,7 +77,8 @@ model *model_load(dev *d, const char *path, err *e)
     name_from_path(m->name, sizeof m->name, path);
     file = checkpoint_open(path, e);
     if (file && model_config_read(&m->config, file, e) == ERR_OK)
-        weights_load(&m->weights, d, file, m, load_networks, free_networks, e);
+        weights_load(&m->weights, d, &(weights_source){file, m, load_networks, free_networks, NULL},
+                     e);
 
 out:
     checkpoint_free(&file);
@@ -91,6 +95,48 @@ void model_free(model **m)
     arena_done(&(*m)->weights);
     free(*m);
     *m = NULL;
+}
+
+/* ---------------------------------------------------------------- the UNet alone */
+
+typedef struct {
+    const model_config *config;
+    unet *unet;
+} unet_loading;
+
+static void take_unet(void *arg, params *p)
+{
+    unet_loading *l = arg;
+    l->unet = unet_load(l->config, p);
+}
+
+static void forget_unet(void *arg)
+{
+    unet_loading *l = arg;
+    unet_free(&l->unet);
+}
+
+int unet_copy_load(unet_copy *to, dev *d, const model *m, const dev *other, err *e)
+{
+    unet_loading l = {.config = &m->config};
+    const weights_origin origin = {other, m->weights.base + m->unet_at, m->unet_bytes};
+    checkpoint *file = checkpoint_open(m->path, e);
+    *to = (unet_copy){0};
+    d->options.winograd_most = other->options.winograd_most;
+    if (file)
+        weights_load(&to->weights, d, &(weights_source){file, &l, take_unet, forget_unet, &origin},
+                     e);
+    checkpoint_free(&file);
+    to->unet = l.unet;
+    if (e->code != ERR_OK)
+        unet_copy_done(to);
+    return e->code;
+}
+
+void unet_copy_done(unet_copy *c)
+{
+    unet_free(&c->unet);
+    arena_done(&c->weights);
 }
 
 static bool decode(dev *d, const model *m, const vae *v, tensor latent, uint8_t *px)

@@ -20,15 +20,18 @@ static bool failed(const params *p)
     return p->e->code != ERR_OK;
 }
 
+err_code params_code(const dev *d)
+{
+    return d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
+           : d->status == DEV_STOPPED ? ERR_CANCELLED
+                                      : ERR_DEVICE;
+}
+
 /* Device trouble becomes the error of the load. */
 static void check_device(params *p, const char *name)
 {
-    if (p->d->status == DEV_OK)
-        return;
-    err_code code = p->d->status == DEV_NO_MEMORY ? ERR_NO_MEMORY
-                    : p->d->status == DEV_STOPPED ? ERR_CANCELLED
-                                                  : ERR_DEVICE;
-    err_set(p->e, code, "%s: %s", name, p->d->error);
+    if (p->d->status != DEV_OK)
+        err_set(p->e, params_code(p->d), "%s: %s", name, p->d->error);
 }
 
 /* "F16 [320, 4, 3, 3]" */
@@ -62,6 +65,12 @@ static const checkpoint_tensor *find(params *p, const char *prefix, const char *
     return t;
 }
 
+/* Nothing is read from the file any more, or ever. */
+static bool reads_nothing(const params *p)
+{
+    return p->d->options.dry || p->places || failed(p);
+}
+
 static bool is_real(dtype type)
 {
     return type == F32 || type == F16 || type == BF16;
@@ -84,7 +93,7 @@ static tensor take(params *p, dtype type, int64_t rows, int64_t c)
 /* `data` holds t in the type of `to`. */
 static void upload(params *p, tensor to, const checkpoint_tensor *t, const void *data)
 {
-    if (p->d->options.dry || failed(p))
+    if (reads_nothing(p))
         return;
     dev_upload(p->d, to, data);
     check_device(p, t->name);
@@ -96,7 +105,7 @@ static tensor take_as(params *p, dtype type, int exponent, const checkpoint_tens
                       int64_t c)
 {
     tensor v = take(p, type, rows, c);
-    if ((t->type == type && exponent == 0) || p->d->options.dry || failed(p)) {
+    if ((t->type == type && exponent == 0) || reads_nothing(p)) {
         upload(p, v, t, t->data);
         return v;
     }
@@ -150,7 +159,7 @@ void params_finish(params *p)
 
 static void pack_later(params *p, const weight *w, const checkpoint_tensor *t)
 {
-    if (p->d->options.dry || failed(p))
+    if (reads_nothing(p))
         return;
     p->waiting.item[p->waiting.count] =
         (pack_item){*w, t->data, t->type, p->scaling.out - p->scaling.in};

@@ -20,6 +20,7 @@ typedef struct {
     arena *to;       /* all weights of the model */
     err *e;          /* first problem; later calls do nothing */
     bool winograd;   /* 3x3 convolutions may take four times the memory (weight.winograd) */
+    bool places;     /* of the file the shapes alone count: parameters get places, no values */
     scaling scaling; /* of the convolutions and linear layers that come next */
 
     /* Matrices that have their memory and wait to be packed together. */
@@ -52,6 +53,9 @@ tensor params_vector(params *p, const char *format, ...) __attribute__((format(p
 /* A vector or table as it is: F32 for vectors, the file's own type for tables (see op_embed). */
 tensor params_table(params *p, bool as_f32, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* A device's trouble as the code of the load's error. */
+err_code params_code(const dev *d);
 
 /* Packs what still waits; weights are not to be used before. */
 void params_finish(params *p);

@@ -3,25 +3,36 @@
 
 #include <stdint.h>
 
-typedef struct {
-    const checkpoint *file;
-    void *network;
-    weights_take *take;
-    weights_forget *forget;
-} loading;
-
-static int walk(const loading *l, arena *to, dev *d, err *e)
+/* The walk gave every parameter the place that it has at the origin: one copy brings them all. */
+static int copy(const weights_source *l, const arena *to, dev *d, err *e)
 {
-    params p = {.d = d, .file = l->file, .to = to, .e = e};
+    const weights_origin *from = l->origin;
+    const int64_t bytes = (int64_t)from->bytes;
+    if (to->used != from->bytes)
+        return err_set(e, ERR_INVALID, "%s: the weights take %zu bytes, expected %zu as before",
+                       checkpoint_path(l->file), to->used, from->bytes);
+    dev_copy(d, tensor_of(to->base, U8, 1, 1, 1, bytes), from->d,
+             tensor_of((void *)from->at, U8, 1, 1, 1, bytes));
+    if (d->status != DEV_OK)
+        err_set(e, params_code(d), "%s: %s", checkpoint_path(l->file), d->error);
+    return e->code;
+}
+
+static int walk(const weights_source *l, arena *to, dev *d, err *e)
+{
+    const bool copies = l->origin && !d->options.dry;
+    params p = {.d = d, .file = l->file, .to = to, .e = e, .places = copies};
     l->take(l->network, &p);
     params_finish(&p);
+    if (copies && e->code == ERR_OK)
+        copy(l, to, d, e);
     if (e->code != ERR_OK)
         l->forget(l->network);
     return e->code;
 }
 
 /* Walks on a dry device; to->peak is what the weights take. */
-static int count(const loading *l, arena *to, dev *dry, err *e)
+static int count(const weights_source *l, arena *to, dev *dry, err *e)
 {
     if (!arena_init(to, SIZE_MAX / 2, true))
         return err_set(e, ERR_NO_MEMORY, "%s: no memory to count the weights",
@@ -31,7 +42,7 @@ static int count(const loading *l, arena *to, dev *dry, err *e)
 
 /* The bytes that the weights take on d, from a dry device with the same options; 0 with an error.
  */
-static size_t count_for(const loading *l, const dev *d, err *e)
+static size_t count_for(const weights_source *l, const dev *d, err *e)
 {
     char why[256];
     dev_options options = d->options;
@@ -52,17 +63,15 @@ static size_t count_for(const loading *l, const dev *d, err *e)
     return bytes;
 }
 
-int weights_load(arena *to, dev *d, const checkpoint *file, void *network, weights_take *take,
-                 weights_forget *forget, err *e)
+int weights_load(arena *to, dev *d, const weights_source *from, err *e)
 {
-    const loading l = {file, network, take, forget};
     if (d->options.dry)
-        return count(&l, to, d, e);
-    size_t bytes = count_for(&l, d, e);
+        return count(from, to, d, e);
+    size_t bytes = count_for(from, d, e);
     if (e->code != ERR_OK)
         return e->code;
     if (!dev_arena(d, to, bytes))
         return err_set(e, ERR_NO_MEMORY, "%s: no address space for %zu bytes of weights",
-                       checkpoint_path(file), bytes);
-    return walk(&l, to, d, e);
+                       checkpoint_path(from->file), bytes);
+    return walk(from, to, d, e);
 }
