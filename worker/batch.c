@@ -15,9 +15,15 @@ static int tokens_of(const seq *s)
     return most;
 }
 
+/* Rows that the busier device gets. */
+static int share_of(const residents *all, int rows)
+{
+    return all->partner ? (rows + 1) / 2 : rows;
+}
+
 static call_shape shape_of(const residents *all, const batch *b, int rows, int tokens)
 {
-    return (call_shape){dev_rows(all->d, rows), b->h, b->w, tokens};
+    return (call_shape){dev_rows(all->d, share_of(all, rows)), b->h, b->w, tokens};
 }
 
 static bool fits(residents *all, const batch *b, int rows, int tokens)
@@ -108,55 +114,82 @@ bool batch_halve(batch *b, residents *all)
 
 /* ---------------------------------------------------------------- evaluating */
 
-/* The rows of a walk: those of the batch, and as many of its first one again as the device wants a
- * batch filled up to. */
+/* A row as its device knows it. */
 typedef struct {
-    const batch *b;
-    int rows;
-    tensor eps; /* [n,h,w,c], what comes of it */
-    bool *finite;
-} evaluation;
+    tensor input, extra, context;
+    int32_t tokens;
+    double timestep;
+} share_row;
 
-static int source(const evaluation *of, int row)
+/* What one device evaluates: every `step`-th row of the batch from the first on, and its own first
+ * one as often again as the device wants a batch filled up to. */
+typedef struct {
+    const model_config *config;
+    const unet *unet;
+    int first, step;
+    int given, rows; /* of the batch, and with what fills up */
+    share_row row[BATCH_ROWS_MAX];
+    tensor eps; /* [n,h,w,c], what comes of it */
+    bool finite[BATCH_ROWS_MAX];
+} share;
+
+static void fill_up(share *s)
 {
-    return row < of->b->rows ? row : 0;
+    for (int i = s->given; i < s->rows; i++)
+        s->row[i] = s->row[0];
+}
+
+/* The share of the device where the batch lives. */
+static share share_rows(const batch *b, const dev *d, int first, int step)
+{
+    const model *m = b->resident->model;
+    share s = {.config = &m->config, .unet = m->unet, .first = first, .step = step};
+    for (int i = first; i < b->rows; i += step) {
+        const seq *q = b->at[i].seq;
+        const conditioning *text = seq_text(q, b->at[i].row);
+        s.row[s.given++] = (share_row){.input = q->input,
+                                       .extra = q->extra,
+                                       .context = text->context,
+                                       .tokens = text->tokens,
+                                       .timestep = q->eval.timestep};
+    }
+    s.rows = dev_rows(d, s.given);
+    assert(s.given > 0 && s.rows >= s.given && s.rows <= BATCH_ROWS_MAX);
+    fill_up(&s);
+    return s;
 }
 
 /* Contexts of several lengths side by side, [n,1,t_max,c]; beyond a row's own tokens nothing is
  * read. */
-static tensor join_contexts(const evaluation *of, dev *d, int32_t tokens[BATCH_ROWS_MAX])
+static tensor join_contexts(const share *s, dev *d, int32_t tokens[BATCH_ROWS_MAX])
 {
-    const batch *b = of->b;
+    const int64_t c = s->config->context;
     int32_t most = 0;
-    for (int i = 0; i < of->rows; i++) {
-        const int from = source(of, i);
-        tokens[i] = seq_text(b->at[from].seq, b->at[from].row)->tokens;
+    for (int i = 0; i < s->rows; i++) {
+        tokens[i] = s->row[i].tokens;
         if (tokens[i] > most)
             most = tokens[i];
     }
-    const int64_t c = b->resident->model->config.context;
-    tensor all = dev_tensor(d, d->storage, of->rows, 1, most, c);
-    for (int i = 0; i < of->rows; i++) {
-        const int from = source(of, i);
+    tensor all = dev_tensor(d, d->storage, s->rows, 1, most, c);
+    for (int i = 0; i < s->rows; i++) {
         tensor one = tensor_sample(all, i);
         one.dim[2] = tokens[i];
-        op_gather(d, &one, &seq_text(b->at[from].seq, b->at[from].row)->context, 1, c, 1.0f);
+        op_gather(d, &one, &s->row[i].context, 1, c, 1.0f);
     }
     return all;
 }
 
 /* What the UNet takes: x of every row, and behind it what the model wants besides. */
-static tensor join_inputs(const evaluation *of, dev *d)
+static tensor join_inputs(const share *s, dev *d)
 {
-    const batch *b = of->b;
-    const model_config *config = &b->resident->model->config;
-    const int64_t c = config->latent_channels, all = config->in_channels;
+    const int64_t c = s->config->latent_channels, all = s->config->in_channels;
+    const tensor like = s->row[0].input;
     tensor input[BATCH_ROWS_MAX], extra[BATCH_ROWS_MAX];
-    for (int i = 0; i < of->rows; i++) {
-        input[i] = b->at[source(of, i)].seq->input;
-        extra[i] = b->at[source(of, i)].seq->extra;
+    for (int i = 0; i < s->rows; i++) {
+        input[i] = s->row[i].input;
+        extra[i] = s->row[i].extra;
     }
-    tensor x = dev_tensor(d, d->storage, of->rows, b->h, b->w, all);
+    tensor x = dev_tensor(d, d->storage, s->rows, like.dim[1], like.dim[2], all);
     op_place(d, x, 0, input, c, 1.0f);
     if (all > c)
         op_place(d, x, c, extra, all - c, 1.0f);
@@ -166,36 +199,100 @@ static tensor join_inputs(const evaluation *of, dev *d)
 /* The evaluation as a dev_walk. */
 static void evaluate(dev *d, void *arg)
 {
-    evaluation *of = arg;
-    const batch *b = of->b;
+    share *s = arg;
     double t[BATCH_ROWS_MAX];
     int32_t tokens[BATCH_ROWS_MAX];
-    for (int i = 0; i < of->rows; i++)
-        t[i] = b->at[source(of, i)].seq->eval.timestep;
+    for (int i = 0; i < s->rows; i++)
+        t[i] = s->row[i].timestep;
     size_t mark = dev_mark(d);
-    tensor x = join_inputs(of, d);                 /* [n,h,w,in] */
-    tensor context = join_contexts(of, d, tokens); /* [n,1,t,c] */
-    unet_forward(d, &of->eps, b->resident->model->unet, x, t, context, tokens);
-    op_finite(d, of->eps, of->finite);
+    tensor x = join_inputs(s, d);                 /* [n,h,w,in] */
+    tensor context = join_contexts(s, d, tokens); /* [n,1,t,c] */
+    unet_forward(d, &s->eps, s->unet, x, t, context, tokens);
+    op_finite(d, s->eps, s->finite);
     dev_release(d, mark);
+}
+
+/* The same with eps left on the scratch stack. */
+static void evaluate_share(dev *d, void *arg)
+{
+    share *s = arg;
+    const tensor like = s->row[0].input;
+    s->eps = dev_tensor(d, d->storage, s->rows, like.dim[1], like.dim[2], s->config->out_channels);
+    dev_run(d, evaluate, s);
+}
+
+/* Hands out predictions, not in the walk: a prediction's place is its sequence's. */
+static void deliver(batch *b, dev *d, const share *s, bool *finite)
+{
+    for (int i = 0; i < s->given; i++) {
+        const int at = s->first + i * s->step;
+        tensor one = tensor_sample(s->eps, i);
+        op_gather(d, &b->at[at].seq->row[b->at[at].row].prediction, &one, 1,
+                  s->config->out_channels, 1.0f);
+        finite[at] = s->finite[i];
+    }
+}
+
+static void evaluate_in_one(batch *b, residents *all, bool *finite)
+{
+    share s = share_rows(b, all->d, 0, 1);
+    evaluate_share(all->d, &s);
+    deliver(b, all->d, &s, finite);
+}
+
+/* ---------------------------------------------------------------- on two devices */
+
+static tensor bring(dev *d, const dev *other, tensor from)
+{
+    if (!tensor_given(from))
+        return from;
+    tensor to = dev_tensor(d, from.type, from.dim[0], from.dim[1], from.dim[2], from.dim[3]);
+    dev_copy(d, to, other, from);
+    return to;
+}
+
+/* The partner's share: its own weights and texts, and copies of what changes from step to step. */
+static share share_with(const batch *b, residents *all)
+{
+    dev *d = partner_dev(all->partner);
+    share s = share_rows(b, d, 1, 2);
+    s.unet = b->resident->copy.unet;
+    dev_wait(all->d);
+    for (int i = 0; i < s.given; i++) {
+        const int at = s.first + i * s.step;
+        s.row[i].input = bring(d, all->d, s.row[i].input);
+        s.row[i].extra = bring(d, all->d, s.row[i].extra);
+        s.row[i].context = seq_text(b->at[at].seq, b->at[at].row)->copy;
+    }
+    fill_up(&s);
+    return s;
+}
+
+/* The even rows here, the odd ones, which with guidance are the other halves, on the partner. */
+static void evaluate_in_two(batch *b, residents *all, bool *finite)
+{
+    dev *d = all->d, *other = partner_dev(all->partner);
+    const size_t mark = dev_mark(other);
+    share own = share_rows(b, d, 0, 2), odd = share_with(b, all);
+    partner_begin(all->partner, evaluate_share, &odd);
+    evaluate_share(d, &own);
+    partner_end(all->partner, d);
+    odd.eps = bring(d, other, odd.eps);
+    deliver(b, d, &own, finite);
+    deliver(b, d, &odd, finite);
+    dev_release(other, mark);
 }
 
 void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
 {
     dev *d = all->d;
-    const int64_t c = b->resident->model->config.out_channels;
-    evaluation of = {.b = b, .rows = dev_rows(d, b->rows), .finite = finite};
-    assert(of.rows >= b->rows && of.rows <= BATCH_ROWS_MAX);
     for (int i = 0; i < BATCH_ROWS_MAX; i++)
         finite[i] = true;
     size_t mark = dev_mark(d);
-    of.eps = dev_tensor(d, d->storage, of.rows, b->h, b->w, c);
-    dev_run(d, evaluate, &of);
-    for (int i = 0; i < b->rows;
-         i++) { /* not in the walk: a prediction's place is its sequence's */
-        tensor one = tensor_sample(of.eps, i);
-        op_gather(d, &b->at[i].seq->row[b->at[i].row].prediction, &one, 1, c, 1.0f);
-    }
+    if (all->partner && b->rows > 1)
+        evaluate_in_two(b, all, finite);
+    else
+        evaluate_in_one(b, all, finite);
     dev_release(d, mark);
     for (int i = 0; i < b->rows && d->status == DEV_OK; i++)
         b->at[i].seq->row[b->at[i].row].ready = true;

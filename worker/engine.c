@@ -57,6 +57,15 @@ void engine_busy(engine *en, const run *r, const batch *b, double flops, int64_t
     pthread_mutex_unlock(&en->lock);
 }
 
+/* What the partner holds. */
+static int64_t bytes_beside(const residents *held)
+{
+    int64_t bytes = (int64_t)partner_bytes(held->partner);
+    for (const resident *r = held->first; r; r = r->next)
+        bytes += (int64_t)r->copy.weights.used;
+    return bytes;
+}
+
 void engine_idle(engine *en)
 {
     engine_status *s = &en->status;
@@ -64,7 +73,7 @@ void engine_idle(engine *en)
     en->now = NULL;
     pthread_mutex_lock(&en->lock);
     s->busy_since_ms = 0;
-    s->memory_bytes = (uint64_t)residents_bytes(&en->held);
+    s->memory_bytes = (uint64_t)(residents_bytes(&en->held) + bytes_beside(&en->held));
     s->models = 0;
     for (const resident *r = en->held.first; r && s->models < ENGINE_MODELS_MAX; r = r->next)
         snprintf(s->model[s->models++], sizeof *s->model, "%s", resident_name(r));
@@ -156,6 +165,34 @@ static void name_class(char *to, size_t size, const dev *d, int64_t budget)
         snprintf(to, size, "%s", d->class_name);
 }
 
+/* What fits the first device fits the second, whose budget is the same: by default that of the one
+ * with less. */
+static int open_partner(engine *en, err *e)
+{
+    residents *held = &en->held;
+    dev_options o = *en->options.partner;
+    o.scratch_bytes = (size_t)held->budget;
+    held->partner = partner_new(&o, held->d, e);
+    if (!held->partner)
+        return e->code;
+    const dev *d = partner_dev(held->partner);
+    const int64_t there = default_budget(d, en->options.sharing);
+    if (en->options.memory_budget == 0 && there < held->budget)
+        held->budget = there;
+    return 0;
+}
+
+static void name_devices(engine *en)
+{
+    const residents *held = &en->held;
+    engine_status *s = &en->status;
+    snprintf(s->name, sizeof s->name, "%.15s%s%.15s", held->d->name, held->partner ? "+" : "",
+             held->partner ? partner_dev(held->partner)->name : "");
+    name_class(s->class_name, sizeof s->class_name, held->d, held->budget);
+    snprintf(s->hardware, sizeof s->hardware, "%s", held->d->hardware);
+    s->budget_bytes = (uint64_t)held->budget * (held->partner ? 2 : 1);
+}
+
 static int open_devices(engine *en, err *e)
 {
     char why[256];
@@ -177,10 +214,9 @@ static int open_devices(engine *en, err *e)
     }
     held->d->stop = nobody_wants_it;
     held->d->stop_arg = en;
-    snprintf(en->status.name, sizeof en->status.name, "%s", held->d->name);
-    name_class(en->status.class_name, sizeof en->status.class_name, held->d, held->budget);
-    snprintf(en->status.hardware, sizeof en->status.hardware, "%s", held->d->hardware);
-    en->status.budget_bytes = (uint64_t)held->budget;
+    if (en->options.partner && open_partner(en, e))
+        return e->code;
+    name_devices(en);
     return 0;
 }
 
@@ -237,6 +273,7 @@ void engine_free(engine **at)
     if (!en)
         return;
     engine_stop(en);
+    partner_free(&en->held.partner);
     dev_free(&en->held.dry);
     dev_free(&en->held.d);
     pthread_cond_destroy(&en->wake);

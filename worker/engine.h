@@ -31,7 +31,9 @@ typedef struct {
 
 typedef struct {
     dev_options device;
-    models *models;        /* shared by all engines; thread-safe */
+    const dev_options *partner; /* evaluates every other row of a batch, see partner.h; NULL: none.
+                                   Read by engine_new alone */
+    models *models;             /* shared by all engines; thread-safe */
     int64_t memory_budget; /* bytes for weights, tensors and scratch; 0: 80 % of what there is */
     int sharing;           /* devices without memory of their own share what there is; 0: one */
     engine_events events;

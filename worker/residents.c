@@ -21,6 +21,7 @@ enum { TEXTS_MAX = 64 };    /* conditionings kept, unless more are in use */
 static void text_free(residents *all, conditioning *c)
 {
     dev_drop(all->d, &c->context);
+    partner_drop(all->partner, &c->copy);
     token_chunks_done(&c->chunks);
     free(c);
 }
@@ -32,6 +33,7 @@ static void resident_free(residents *all, resident *r)
         r->texts = c->next;
         text_free(all, c);
     }
+    unet_copy_done(&r->copy);
     model_free(&r->model);
     upscaler_free(&r->enlarger);
     free(r);
@@ -175,8 +177,10 @@ static int make_room(residents *all, const demand *want, err *e)
     const int64_t room = all->budget - (int64_t)(want->keep + scratch + all->owed);
     if (bytes_held(all) - bytes_unused(all, want->own) <= room) {
         if (all->d->scratch.peak > scratch &&
-            residents_bytes(all) + (int64_t)want->keep > all->budget)
+            residents_bytes(all) + (int64_t)want->keep > all->budget) {
             arena_trim(&all->d->scratch);
+            partner_trim(all->partner);
+        }
         while (bytes_held(all) > room && (drop_text(all) || drop_model(all, want->own)))
             ;
         return 0;
@@ -189,6 +193,7 @@ void residents_relieve(residents *all)
     while (drop_text(all) || drop_model(all, NULL))
         ;
     arena_trim(&all->d->scratch);
+    partner_trim(all->partner);
 }
 
 /* ---------------------------------------------------------------- models */
@@ -230,14 +235,15 @@ static resident *load(residents *all, const model_file *file, err *e)
     double began = clock_seconds();
     err why = {0};
     r->model = model_load(all->d, path, &why);
-    if (!r->model) {
+    partner_load(all->partner, all->d, &r->copy, r->model, &why);
+    if (why.code) {
         const bool of_the_device = all->d->status != DEV_OK;
         if (all->d->status != DEV_STOPPED)
             err_set(e, why.code, "%s", why.text);
         all->broken |= why.code == ERR_DEVICE;
         if (of_the_device)
             residents_error(all, "loading the model", e); /* the first text stays */
-        free(r);
+        resident_free(all, r);
         return NULL;
     }
     r->file = *file;
@@ -438,6 +444,7 @@ static int fill_context(residents *all, const resident *r, conditioning *c, err 
     if (d->status == DEV_OK)
         op_finite(d, c->context, &finite);
     dev_release(d, mark);
+    c->copy = partner_keep(all->partner, d, c->context);
     if (d->status != DEV_OK)
         return residents_error(all, "encoding the prompt", e);
     if (!finite)

@@ -8,6 +8,7 @@
 #include "worker/model/tokenizer.h"
 #include "worker/model/upscaler.h"
 #include "worker/models.h"
+#include "worker/partner.h"
 
 /* A prompt as the UNet takes it. */
 typedef struct conditioning {
@@ -15,6 +16,7 @@ typedef struct conditioning {
     token_chunks chunks; /* the key, with clip_skip */
     int clip_skip;
     tensor context; /* [1,1,77*chunks,c], kept */
+    tensor copy;    /* of it on the partner's device */
     int tokens;     /* 77 * chunks */
     int users;
     uint64_t used_at;
@@ -38,6 +40,7 @@ enum { RESIDENT_COSTS = 64 };
 typedef struct resident {
     struct resident *next;
     model *model;       /* one of */
+    unet_copy copy;     /* of its UNet on the partner's device */
     upscaler *enlarger; /* the two */
     model_file file;
     int users; /* jobs that run with it */
@@ -48,7 +51,8 @@ typedef struct resident {
 } resident;
 
 typedef struct {
-    dev *d, *dry; /* dry: the same device without memory */
+    dev *d, *dry;     /* dry: the same device without memory */
+    partner *partner; /* evaluates every other row; NULL: none */
     int64_t budget;
     size_t promised; /* the largest scratch a job inside may need, */
     size_t owed;     /* tensors that jobs inside will keep yet: their owner keeps both up to date */

@@ -370,9 +370,11 @@ void service_cancel(service *s, work *w)
 
 static int open_engines(service *s, const service_options *o, err *e)
 {
-    for (; s->devices < o->devices; s->devices++) {
+    const int step = o->cfg_parallel ? 2 : 1;
+    for (int i = 0; i < o->devices; i += step, s->devices++) {
         engine_options options = {
-            .device = o->device[s->devices],
+            .device = o->device[i],
+            .partner = o->cfg_parallel ? &o->device[i + 1] : NULL,
             .models = s->models,
             .memory_budget = o->memory_budget,
             .sharing = o->devices,
@@ -400,6 +402,7 @@ static int open_monitor(service *s, const char *nvml, err *e)
 service *service_new(const service_options *o, err *e)
 {
     assert(o->devices > 0 && o->devices <= SERVICE_DEVICES_MAX);
+    assert(!o->cfg_parallel || o->devices % 2 == 0);
     service *s = calloc(1, sizeof *s);
     if (!s) {
         err_set(e, ERR_NO_MEMORY, "no memory for the worker");

@@ -28,6 +28,7 @@ typedef struct service_event {
 typedef struct {
     int devices;
     dev_options device[SERVICE_DEVICES_MAX];
+    bool cfg_parallel;     /* two devices form one engine (devices is even): see partner.h */
     const char *models;    /* folder */
     const char *cache;     /* folder for what may be made again (hashes of models); NULL: none */
     int64_t memory_budget; /* bytes for each device; 0: see engine_options */

@@ -23,6 +23,7 @@ typedef struct {
     const char *models, *devices;
     int64_t threads, budget, workers, drain;
     int level;
+    bool parallel;
     const char *endpoint;
 } up_options;
 
@@ -78,6 +79,8 @@ static void worker_line(command_line *l, const up_options *u)
     add_words(l, "--endpoint", u->endpoint);
     add_words(l, "--models", u->models);
     add_words(l, "--device", u->devices);
+    if (u->parallel)
+        l->argv[l->words++] = "--cfg-parallel";
     add_words(l, "--log-level", levels[u->level]);
     add_number(l, "--threads", u->threads);
     add_number(l, "--memory-budget", u->budget);
@@ -203,6 +206,8 @@ int run_up(call *c, int argc, char **argv)
                  "$XDG_DATA_HOME/overpaint/models or ~/.local/share/overpaint/models"},
         {"device", OPTION_TEXT, &u.devices, .fallback = "cpu", .argument = "LIST",
          .help = "devices of each worker, for example cpu or cpu:0,cpu:1"},
+        {"cfg-parallel", OPTION_FLAG, &u.parallel,
+         .help = "two devices to a picture, one for each half of its guidance"},
         {"threads", OPTION_INT, &u.threads, .fallback = "0", .least = 0, .most = 1024,
          .help = "threads of each device; 0: one per processor"},
         {"memory-budget", OPTION_BYTES, &u.budget, .fallback = "0", .least = 0, .most = 1e15,

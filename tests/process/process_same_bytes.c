@@ -94,11 +94,16 @@ static farm_file make_with(farm *f, const char *const *options)
     return a;
 }
 
-static void test_threads_and_bands(void **state)
+static void test_threads_bands_and_devices(void **state)
 {
-    static const char *const options[][3] = {
-        {"--threads", "1"},   {"--threads", "2"},    {"--threads", "3"},
-        {"--band-rows", "5"}, {"--band-rows", "16"}, {"--band-rows", "48"},
+    static const char *const options[][4] = {
+        {"--threads", "1"},
+        {"--threads", "2"},
+        {"--threads", "3"},
+        {"--band-rows", "5"},
+        {"--band-rows", "16"},
+        {"--band-rows", "48"},
+        {"--device", "cpu:0,cpu:1", "--cfg-parallel"},
     };
     farm *f = farm_open(state, &(farm_options){.workers = 0});
     farm_file first = make_with(f, options[0]);
@@ -132,7 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         farm_test(test_alone_and_in_company),
-        farm_test(test_threads_and_bands),
+        farm_test(test_threads_bands_and_devices),
         farm_test(test_after_a_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

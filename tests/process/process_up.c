@@ -45,7 +45,8 @@ static farm *begin(void **state)
     farm_path(t, models, "models");
     process_start(&t->broker, t->folder, "up", "overpaint",
                   WORDS("up", "--models", models, "--threads", "2", "--memory-budget", "2G",
-                        "--endpoint", t->endpoint, "--drain", "20"));
+                        "--device", "cpu:0,cpu:1", "--cfg-parallel", "--endpoint", t->endpoint,
+                        "--drain", "20"));
     snprintf(line, sizeof line, "ready %s\n", t->endpoint);
     wait_until(t, t->broker.out, line);
     return t;

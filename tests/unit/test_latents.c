@@ -191,6 +191,33 @@ static void rows_one_by_one(void **state)
     free(apart);
 }
 
+/* With a partner every other row is evaluated on a second device: the same bits, and of eight rows
+ * each device does four. */
+static void rows_on_two_devices(void **state)
+{
+    bench *b = *state;
+    size_t bytes;
+    err e = {0};
+    residents_done(&b->held); /* models are loaded anew, with a copy for the partner */
+    float *alone = eight_rows(b, &bytes);
+    residents_done(&b->held);
+    b->held.partner =
+        partner_new(&(dev_options){.backend = "cpu", .threads = 2, .ordinal = 1}, b->held.d, &e);
+    assert_non_null(b->held.partner);
+    dev *other = partner_dev(b->held.partner);
+    dev_reset_peak(b->held.d);
+    float *shared = eight_rows(b, &bytes);
+    assert_int_equal(b->most_rows, 8);
+    assert_memory_equal(shared, alone, bytes);
+    assert_true(other->counters.flops > 0.4 * b->held.d->counters.flops);
+    assert_true(other->counters.flops < b->held.d->counters.flops); /* which encodes texts, too */
+    free(shared);
+    free(alone);
+    residents_done(&b->held);
+    assert_int_equal(other->kept, 0);
+    partner_free(&b->held.partner);
+}
+
 /* Which evaluation sees which text: steps count from 1 among those that run, and both evaluations
  * of a second-order step see the same. */
 static void texts_of_evaluations(void **state)
@@ -235,9 +262,8 @@ static void texts_of_evaluations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(latents_of_pictures),
-        cmocka_unit_test(latents_of_grammar),
-        cmocka_unit_test(rows_one_by_one),
+        cmocka_unit_test(latents_of_pictures),  cmocka_unit_test(latents_of_grammar),
+        cmocka_unit_test(rows_one_by_one),      cmocka_unit_test(rows_on_two_devices),
         cmocka_unit_test(texts_of_evaluations),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);

@@ -116,9 +116,22 @@ static bool survives(service *s, int row, const work *want, int64_t n)
     return !met;
 }
 
-static void check_row(int row)
+static service_options service_of(bool paired)
 {
-    service *s = jobs_service("cpu", 1, 0, 0);
+    return (service_options){.devices = paired ? 2 : 1,
+                             .cfg_parallel = paired,
+                             .models = GOLDEN_DIR,
+                             .device = {{.backend = "cpu", .threads = 1},
+                                        {.backend = "cpu", .threads = 1, .ordinal = 1}}};
+}
+
+/* paired: with a partner, see partner.h */
+static void check_row(int row, bool paired)
+{
+    err e = {0};
+    const service_options o = service_of(paired);
+    service *s = service_new(&o, &e);
+    assert_non_null(s);
     int64_t n = 0;
     work *want = a_job(row), *again = a_job(row);
     service *undisturbed = jobs_service("cpu", 1, 0, 0);
@@ -141,7 +154,13 @@ static void every_failed_allocation(void **state)
 {
     (void)state;
     for (int row = 0; row < ROWS; row++)
-        check_row(row);
+        check_row(row, false);
+}
+
+static void every_failed_allocation_of_a_pair(void **state)
+{
+    (void)state;
+    check_row(0, true);
 }
 
 /* The service itself: made, or an error and nothing left. */
@@ -150,7 +169,7 @@ static void every_failed_start(void **state)
     (void)state;
     for (int64_t n = 0;; n += 1 + n / 50) {
         err e = {0};
-        service_options o = {.devices = 1, .device = {{.backend = "cpu", .threads = 1}}};
+        const service_options o = service_of(true);
         failing_after(n);
         service *s = service_new(&o, &e);
         const bool met = failing_stop();
@@ -214,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_allocation),
+        cmocka_unit_test(every_failed_allocation_of_a_pair),
         cmocka_unit_test(every_failed_start),
         cmocka_unit_test(every_failed_mask),
     };

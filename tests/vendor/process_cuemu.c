@@ -88,7 +88,7 @@ static int used_devices(farm *f)
     return used;
 }
 
-/* One worker, one engine a GPU: the same job on both at once. */
+/* One worker, one engine a GPU: the same job on both at once; then one engine with both. */
 static void two_gpus_give_the_same(void **state)
 {
     setenv("OVERPAINT_VENDOR_DEVICES", "2", 1);
@@ -99,6 +99,17 @@ static void two_gpus_give_the_same(void **state)
     farm_file one = farm_result(f, f->o, &a), other = farm_result(f, f->o, &b);
     farm_same(&one, &other, "on two GPUs");
     FARM_UNTIL(f, used_devices(f) == 2);
+    farm_file_done(&other);
+
+    process_signal(&f->worker[0], SIGTERM);
+    assert_int_equal(process_wait(&f->worker[0], f->deadline), 0);
+    farm_wait_workers(f, 0);
+    f->options.worker = WORDS("--device", "cuemu:0,cuemu:1", "--cfg-parallel");
+    farm_start_worker(f, 0);
+    farm_wait_workers(f, 1);
+    other = farm_make(f, first);
+    farm_same(&one, &other, "with a half of the guidance on each of two GPUs");
+    assert_true(used_devices(f) == 1); /* they are one */
     farm_file_done(&one);
     farm_file_done(&other);
     unsetenv("OVERPAINT_VENDOR_DEVICES");
