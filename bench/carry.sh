@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 to=${1:?usage: bench/carry.sh FOLDER [--wheels]}
 most_mib=60
-programs="bench_device bench_step bench_whole check_bytes check_full kerncheck_device make_model
+programs="bench_classes bench_device bench_step bench_whole check_bytes check_full kerncheck_device make_model
           overpaint overpaint-broker overpaint-worker process_golden test_clip test_unet test_vae"
 packages="diffusers==0.42.1 importlib_metadata==8.7.0 zipp==3.23.0"
 theirs='^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|stdc\+\+|gcc_s)|lib(cud|cublas|nv).*)\.so'

@@ -207,6 +207,12 @@ speed() {
     # shellcheck disable=SC2086
     rung 9 "device" 60 bench_device --device "$device" $moves --json
     ours "steps" "$rows" "$repeat" 200
+    # shellcheck disable=SC2086
+    rung 9 "classes of kernels: $arch" 60 bench_classes --device "$device" --model "$model" \
+        --width "$side" --height "$side" --rows 2 --repeat "$class_repeat" $moves --cache "$cache"
+    # shellcheck disable=SC2086
+    rung 9 "classes of kernels: layers of SDXL" 60 bench_classes --device "$device" --sdxl $small --rows 2 \
+        --repeat "$class_repeat" $moves --cache "$cache"
     rung 9 "whole jobs, one at a time" 150 bench_whole --device "$device" --arch "$arch" --side "$side" \
         --steps "$steps" --repeat "$jobs_repeat" --cache "$cache"
     for_real "one at a time is enough" rung 9 "whole jobs, eight at once" 90 bench_whole --device "$device" \
@@ -250,8 +256,8 @@ run_call() {
     "$1"
 }
 
-good=0 bad=0 tiny_rows=1,2,4,8,16 tune_seconds=240 jobs_repeat=20 gemm=""
-$rehearse && tiny_rows=1,2 tune_seconds=5 jobs_repeat=1 gemm="--gemm 64"
+good=0 bad=0 tiny_rows=1,2,4,8,16 tune_seconds=240 jobs_repeat=20 class_repeat=20 gemm="" small=""
+$rehearse && tiny_rows=1,2 tune_seconds=5 jobs_repeat=1 class_repeat=1 gemm="--gemm 64" small=--small
 : >"$last.new"
 if [ "$call" = all ]; then
     for each in correctness speed peers; do run_call $each; done

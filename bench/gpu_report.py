@@ -67,9 +67,11 @@ def figures(rung):
     timings = [r for r in results if "median_ms" in r]
     if checks:
         yield from same_bytes(checks)
-    if timings:
-        yield from table(timings)
-    for other in (r for r in results if r not in checks and r not in timings):
+    classes = [r for r in results if "class" in r and "ms" in r]
+    for some in (timings, classes):
+        if some:
+            yield from ("", *table(some))
+    for other in (r for r in results if r not in checks and r not in timings and r not in classes):
         yield from ("", *(f"- {name}: {cell(value)}" for name, value in other.items()))
 
 

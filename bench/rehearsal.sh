@@ -17,11 +17,12 @@ says() {
     grep -qF -- "$2" "$out/$1" || wrong "$1 does not say: $2"
 }
 
-"$here/gpu.sh" --rehearse --build "$1" --out "$out/good" --only '^device|clip|models|tuner|^steps$|graph' ||
+"$here/gpu.sh" --rehearse --build "$1" --out "$out/good" --only '^device|clip|models|tuner|^steps$|SDXL|graph' ||
     wrong "a rehearsal fails"
 says good/report.md 'A rehearsal on the emulated GPU'
 says good/report.md '- gemm_gflops: '
 says good/report.md '| unet | '
+says good/report.md '| layers of SDXL | self-attention | 2 | 70 | '
 says good/report.md '| 5 | tiny networks against golden data: clip | ok |'
 says good/report.md '| 8 | tuner | ok |'
 says good/results.jsonl '"name":"PyTorch: graph","state":"absent"'
