@@ -212,6 +212,7 @@ static int open_devices(engine *en, err *e)
         log_event(LOG_WARN, "engine", "device", "text=%s",
                   log_quote(text, sizeof text, held->d->notice));
     }
+    held->shelf = en->options.shelf;
     held->d->stop = nobody_wants_it;
     held->d->stop_arg = en;
     if (en->options.partner && open_partner(en, e))

@@ -11,6 +11,7 @@
 #include "worker/work.h"
 
 typedef struct engine engine;
+struct shelf;
 
 enum { ENGINE_ROWS_MAX = 16, ENGINE_MODELS_MAX = 8 };
 
@@ -35,6 +36,7 @@ typedef struct {
                                    Read by engine_new alone */
     models *models;             /* shared by all engines; thread-safe */
     int64_t memory_budget; /* bytes for weights, tensors and scratch; 0: 80 % of what there is */
+    struct shelf *shelf;   /* the same; NULL: every engine reads for itself */
     int sharing;           /* devices without memory of their own share what there is; 0: one */
     engine_events events;
 } engine_options;

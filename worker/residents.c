@@ -34,6 +34,7 @@ static void resident_free(residents *all, resident *r)
         text_free(all, c);
     }
     unet_copy_done(&r->copy);
+    shelf_give_back(all->shelf, &r->place);
     model_free(&r->model);
     upscaler_free(&r->enlarger);
     free(r);
@@ -234,7 +235,7 @@ static resident *load(residents *all, const model_file *file, err *e)
     all->dry->options.winograd_most = options.winograd_most;
     double began = clock_seconds();
     err why = {0};
-    r->model = model_load(all->d, path, &why);
+    r->model = shelf_load(all->shelf, all->d, file, &r->place, &why);
     partner_load(all->partner, all->d, &r->copy, r->model, &why);
     if (why.code) {
         const bool of_the_device = all->d->status != DEV_OK;

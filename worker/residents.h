@@ -9,6 +9,7 @@
 #include "worker/model/upscaler.h"
 #include "worker/models.h"
 #include "worker/partner.h"
+#include "worker/shelf.h"
 
 /* A prompt as the UNet takes it. */
 typedef struct conditioning {
@@ -40,6 +41,7 @@ enum { RESIDENT_COSTS = 64 };
 typedef struct resident {
     struct resident *next;
     model *model;       /* one of */
+    shelved *place;     /* of the model on the shelf */
     unet_copy copy;     /* of its UNet on the partner's device */
     upscaler *enlarger; /* the two */
     model_file file;
@@ -52,6 +54,7 @@ typedef struct resident {
 
 typedef struct {
     dev *d, *dry;     /* dry: the same device without memory */
+    shelf *shelf;     /* where other engines' models are; NULL: there are none */
     partner *partner; /* evaluates every other row; NULL: none */
     int64_t budget;
     size_t promised; /* the largest scratch a job inside may need, */

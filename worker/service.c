@@ -16,11 +16,13 @@
 #include "worker/crew.h"
 #include "worker/monitor.h"
 #include "worker/reply.h"
+#include "worker/shelf.h"
 
 enum { CREW_DEFAULT = 2 };
 
 struct service {
     models *models;
+    shelf *shelf; /* NULL: there is one engine */
     tokenizer *words;
     crew *crew;
     int devices;
@@ -371,11 +373,14 @@ void service_cancel(service *s, work *w)
 static int open_engines(service *s, const service_options *o, err *e)
 {
     const int step = o->cfg_parallel ? 2 : 1;
+    if (o->devices > step && !(s->shelf = shelf_new(e)))
+        return e->code;
     for (int i = 0; i < o->devices; i += step, s->devices++) {
         engine_options options = {
             .device = o->device[i],
             .partner = o->cfg_parallel ? &o->device[i + 1] : NULL,
             .models = s->models,
+            .shelf = s->shelf,
             .memory_budget = o->memory_budget,
             .sharing = o->devices,
             .events = {s, on_started, on_progress, on_scene, on_picture, on_finished}};
@@ -444,6 +449,7 @@ void service_free(service **at)
         engine_free(&s->engine[i]);
     for (service_event *ev; (ev = service_next(s));)
         service_event_free(&ev);
+    shelf_free(&s->shelf);
     models_free(&s->models);
     tokenizer_free(&s->words);
     if (s->descriptor >= 0)

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -100,6 +102,9 @@ static void two_gpus_give_the_same(void **state)
     farm_same(&one, &other, "on two GPUs");
     FARM_UNTIL(f, used_devices(f) == 2);
     farm_file_done(&other);
+    char *log = process_read(f->worker[0].err, NULL);
+    assert_non_null(strstr(log, "model_copied device=cuemu:")); /* one has read the file */
+    free(log);
 
     process_signal(&f->worker[0], SIGTERM);
     assert_int_equal(process_wait(&f->worker[0], f->deadline), 0);

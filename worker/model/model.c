@@ -58,7 +58,7 @@ static void load_networks(void *arg, params *p)
         load_wide(m, p);
 }
 
-model *model_load(dev *d, const char *path, err *e)
+static model *load(dev *d, const char *path, const weights_origin *origin, err *e)
 {
     err local = {0};
     if (!e)
@@ -77,14 +77,24 @@ model *model_load(dev *d, const char *path, err *e)
     name_from_path(m->name, sizeof m->name, path);
     file = checkpoint_open(path, e);
     if (file && model_config_read(&m->config, file, e) == ERR_OK)
-        weights_load(&m->weights, d, &(weights_source){file, m, load_networks, free_networks, NULL},
-                     e);
+        weights_load(&m->weights, d,
+                     &(weights_source){file, m, load_networks, free_networks, origin}, e);
 
 out:
     checkpoint_free(&file);
     if (e->code != ERR_OK)
         model_free(&m);
     return m;
+}
+
+model *model_load(dev *d, const char *path, err *e)
+{
+    return load(d, path, NULL, e);
+}
+
+model *model_copy(dev *d, const model *from, const dev *other, err *e)
+{
+    return load(d, from->path, &(weights_origin){other, from->weights.base, from->weights.used}, e);
 }
 
 void model_free(model **m)

@@ -29,6 +29,10 @@ typedef struct {
  * model.weights.peak is then what they would take. ERR_* of checkpoint_open and model_config_read,
  * ERR_NO_MEMORY. */
 model *model_load(dev *d, const char *path, err *e);
+/* The same from another device of the same class with the same options, which has the model and is
+ * done with loading it: only names and shapes are read from the file. ERR_INVALID: it has changed.
+ */
+model *model_copy(dev *d, const model *from, const dev *other, err *e);
 void model_free(model **m);
 
 /* Copies the weights of m's UNet from `other`, where m is loaded, to d, which takes over what of
