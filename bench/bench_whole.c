@@ -15,6 +15,7 @@ enum { LISTS_MOST = 16, JOBS_MOST = 64 };
 typedef struct {
     const char *device, *arch, *steps, *sampler, *cache;
     int64_t side, jobs, repeat;
+    int exact;
 } settings;
 
 static work *make_job(const settings *s, const char *name, int64_t steps, int64_t seed)
@@ -72,6 +73,7 @@ static void measure(service *on, const settings *s, const char *name, int64_t st
     json_t *j = timing_json(name, t);
     json_object_set_new(j, "steps", json_integer((json_int_t)steps));
     json_object_set_new(j, "side", json_integer((json_int_t)s->side));
+    json_object_set_new(j, "exact", json_string(dev_exact_names[s->exact]));
     json_object_set_new(j, "jobs", json_integer((json_int_t)s->jobs));
     json_object_set_new(j, "pictures_per_second", json_real(1e3 * (double)s->jobs / t.median));
     if (!json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)))
@@ -90,6 +92,7 @@ static service *open_service(const settings *s, err *e)
         return NULL;
     }
     o.device[0].cache = o.cache;
+    o.device[0].exact = (dev_exact)s->exact;
     return service_new(&o, e);
 }
 
@@ -107,6 +110,8 @@ int main(int argc, char **argv)
         {"sampler", OPTION_TEXT, &s.sampler, .fallback = "euler", .help = "as a job names it"},
         {"cache", OPTION_TEXT, &s.cache, .argument = "FOLDER", .fallback = "",
          .help = "for plans of GPUs"},
+        {"exact", OPTION_CHOICE, &s.exact, .fallback = "on", .choices = dev_exact_names,
+         .help = "as the worker's"},
         {"jobs", OPTION_INT, &s.jobs, "1", 1, JOBS_MOST, .help = "at once"},
         {"repeat", OPTION_INT, &s.repeat, "3", 1, 10000, .help = "counted rounds"},
         {0}};

@@ -215,8 +215,24 @@ speed() {
         --repeat "$class_repeat" $moves --cache "$cache"
     rung 9 "whole jobs, one at a time" 150 bench_whole --device "$device" --arch "$arch" --side "$side" \
         --steps "$steps" --repeat "$jobs_repeat" --cache "$cache"
-    for_real "one at a time is enough" rung 9 "whole jobs, eight at once" 90 bench_whole --device "$device" \
-        --arch "$arch" --side "$side" --steps "${steps%%,*}" --jobs 8 --repeat 5 --cache "$cache"
+    exactness
+}
+
+# What same bytes cost: kernels by rule for all numbers of rows, and for each of them, nothing tuned;
+# and whole jobs that share no UNet call, or share it with kernels for each number of rows.
+exactness() {
+    local mode
+    for mode in on off; do
+        # shellcheck disable=SC2086
+        rung 9 "steps not tuned, --exact=$mode" 120 bench_step --device "$device" --model "$model" \
+            --width "$side" --height "$side" --rows "$rows" --repeat "$repeat" --cache "$work/untuned" $gemm \
+            --exact "$mode" --json
+    done
+    for mode in on pairs off; do
+        for_real "one at a time is enough" rung 9 "whole jobs, eight at once, --exact=$mode" 90 \
+            bench_whole --device "$device" --arch "$arch" --side "$side" --steps "${steps%%,*}" --jobs 8 \
+            --repeat 5 --cache "$cache" --exact "$mode"
+    done
 }
 
 # Ours, theirs, ours again: what lies between ours and ours is noise.

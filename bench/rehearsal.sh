@@ -17,7 +17,7 @@ says() {
     grep -qF -- "$2" "$out/$1" || wrong "$1 does not say: $2"
 }
 
-"$here/gpu.sh" --rehearse --build "$1" --out "$out/good" --only '^device|clip|models|tuner|^steps$|SDXL|graph' ||
+"$here/gpu.sh" --rehearse --build "$1" --out "$out/good" --only '^device|clip|models|tuner|^steps$|SDXL|exact|graph' ||
     wrong "a rehearsal fails"
 says good/report.md 'A rehearsal on the emulated GPU'
 says good/report.md '- gemm_gflops: '
@@ -25,6 +25,9 @@ says good/report.md '| unet | '
 says good/report.md '| layers of SDXL | self-attention | 2 | 70 | '
 says good/report.md '| 5 | tiny networks against golden data: clip | ok |'
 says good/report.md '| 8 | tuner | ok |'
+says good/report.md '| 9 | steps not tuned, --exact=off | ok |'
+says good/results.jsonl ', exact off"'
+says good/results.jsonl '"name":"whole jobs, eight at once, --exact=pairs","state":"absent"'
 says good/results.jsonl '"name":"PyTorch: graph","state":"absent"'
 
 "$here/gpu.sh" correctness --build "$1" --out "$out/bad" --device cpux:0 --only '^device|rows' &&

@@ -23,7 +23,8 @@ int subject_device(const subject *s, dev_options *options, err *e)
 {
     *options = (dev_options){.threads = (int)s->threads,
                              .isa = *s->isa ? s->isa : NULL,
-                             .cache = *s->cache ? s->cache : NULL};
+                             .cache = *s->cache ? s->cache : NULL,
+                             .exact = (dev_exact)s->exact};
     if (!rig_device(s->device, options))
         err_set(e, ERR_INVALID, "--device is \"%.60s\", expected cpu, ref or cuda, or with :N",
                 s->device);

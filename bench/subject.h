@@ -10,6 +10,7 @@
 typedef struct {
     const char *device, *path, *isa, *cache;
     int64_t threads, budget;
+    int exact;
     bool json;
 } subject;
 
@@ -21,6 +22,12 @@ typedef struct {
         {"cache",        OPTION_TEXT,                                                              \
          &(s).cache,     .argument = "FOLDER",                                                     \
          .fallback = "", .help = "for plans of GPUs"},                                             \
+        {"exact",                                                                                  \
+         OPTION_CHOICE,                                                                            \
+         &(s).exact,                                                                               \
+         .fallback = "on",                                                                         \
+         .choices = dev_exact_names,                                                               \
+         .help = "as the worker's"},                                                               \
     {                                                                                              \
         "threads", OPTION_INT, &(s).threads, "0", 0, 1024, .help = "0: one per processor"          \
     }

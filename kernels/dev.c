@@ -11,6 +11,8 @@
 #include "kernels/backend.h"
 #include "kernels/half.h"
 
+const char *const dev_exact_names[] = {"on", "pairs", "off", NULL};
+
 void *dev_scratch(dev *d, size_t bytes)
 {
     if (d->status != DEV_OK)
@@ -167,7 +169,8 @@ dtype dev_store_as(dev *d, dtype storage)
 
 int dev_rows(const dev *d, int rows)
 {
-    return d->backend->rows ? d->backend->rows(d, rows) : rows;
+    const bool filled = d->backend->rows && d->options.exact != EXACT_PAIRS;
+    return filled ? d->backend->rows(d, rows) : rows;
 }
 
 void dev_fail(dev *d, dev_status status, const char *format, ...)

@@ -18,6 +18,13 @@ struct backend;
 
 typedef enum { DEV_OK, DEV_NO_MEMORY, DEV_NOT_FINITE, DEV_BROKEN, DEV_STOPPED } dev_status;
 
+/* Whether the bytes of a row may depend on the rows it is computed with. */
+typedef enum {
+    EXACT_ON,    /* no: one kernel serves every number of rows */
+    EXACT_PAIRS, /* no, and nothing is taken on trust: rows of one picture never have company */
+    EXACT_OFF    /* they may: every number of rows has the kernels that suit it best */
+} dev_exact;
+
 typedef struct {
     const char *backend; /* "ref", "cpu" or "cuda" */
     int ordinal;         /* cpu:1 is another engine with its own threads */
@@ -31,6 +38,7 @@ typedef struct {
     size_t scratch_bytes; /* capacity of the scratch stack; 0: physical memory */
     const char *cache;    /* a folder for what is worth keeping (plans); NULL: nothing is. Must live
                              as long as the device */
+    dev_exact exact; /* not EXACT_ON: part of class_name. Of ref and cpu the bits are the same */
     bool dry;
 } dev_options;
 
@@ -58,12 +66,15 @@ struct dev {
     bool own_memory;                   /* of a device like this one each has its own */
     char name[32];                     /* "cpu:0" */
     char hardware[TELEMETRY_ID_BYTES]; /* what it runs on; "": not known */
-    char class_name[160]; /* what decides the bits: backend, instruction set, library versions,
+    char class_name[192]; /* what decides the bits: backend, instruction set, library versions,
                              choices */
     char notice[256];     /* what opening has to tell and goes on without: for a log; "": nothing */
     uint64_t asked;       /* libraries, which of their kernels suits: 0 where choices are on disk */
     bool by_budget;       /* the memory budget decides bits too: it sets winograd_most */
 };
+
+/* "on", "pairs", "off", in the order of dev_exact; NULL-ended. */
+extern const char *const dev_exact_names[];
 
 /* The backend's name as dev_options wants it ("cpu", "cuda", "ref"), or NULL: there is none. A
  * module is not loaded for this. */
@@ -110,7 +121,8 @@ void dev_run(dev *d, dev_walk *walk, void *arg);
  * BF16 holds numbers of every size, coarsely. Weights are packed for one of the two. */
 dtype dev_store_as(dev *d, dtype storage);
 
-/* The number of rows, at least `rows`, that a batch should be filled up to. */
+/* The number of rows, at least `rows`, that a batch should be filled up to; `rows` where nothing
+ * may join a picture's own rows. */
 int dev_rows(const dev *d, int rows);
 
 void dev_fail(dev *d, dev_status status, const char *format, ...)

@@ -146,6 +146,14 @@ static void fill_in(dev *d, const dev_options *options, const backend *b)
     snprintf(d->name, sizeof d->name, "%s:%d", d->options.backend, options->ordinal);
 }
 
+static void name_exact(dev *d)
+{
+    const size_t n = strlen(d->class_name);
+    if (d->options.exact != EXACT_ON)
+        snprintf(d->class_name + n, sizeof d->class_name - n, ", exact %s",
+                 dev_exact_names[d->options.exact]);
+}
+
 dev *dev_new(const dev_options *options, char *why)
 {
     const backend *b = backend_find(options->backend, why);
@@ -165,6 +173,7 @@ dev *dev_new(const dev_options *options, char *why)
         free(d);
         return NULL;
     }
+    name_exact(d);
     if (!dev_arena(d, &d->scratch, d->options.scratch_bytes)) {
         snprintf(why, WHY_BYTES, "%.100s%scannot reserve %zu bytes of address space for scratch",
                  d->error, d->status == DEV_OK ? "" : ": ", d->options.scratch_bytes);

@@ -64,6 +64,12 @@ static void add_rows(batch *b, run *r, seq *s, int most)
     b->seq[b->sequences++] = s;
 }
 
+/* With EXACT_PAIRS a batch is the rows of one sequence, all of them. */
+static bool in_pairs(const residents *all)
+{
+    return all->d->options.exact == EXACT_PAIRS;
+}
+
 /* Adds as many rows of a sequence as there is room for; false: no more after this one. */
 static bool add(batch *b, residents *all, run *r, seq *s, uint64_t turn)
 {
@@ -72,16 +78,16 @@ static bool add(batch *b, residents *all, run *r, seq *s, uint64_t turn)
     int most = all_of_it;
     if (most > BATCH_ROWS_MAX)
         return false;
-    while (most > b->rows && !fits(all, b, most, tokens))
+    while (most > b->rows && !in_pairs(all) && !fits(all, b, most, tokens))
         most--;
     if (most == b->rows && b->rows > 0)
         return false;
     if (most == 0)
-        most = 1; /* one row alone was promised when the job was admitted */
+        most = 1; /* so much was promised when the job was admitted; in pairs, all of it */
     add_rows(b, r, s, most);
     b->tokens = tokens;
     s->turn = turn;
-    return most == all_of_it;
+    return most == all_of_it && !in_pairs(all);
 }
 
 bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
@@ -103,7 +109,7 @@ bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn)
 bool batch_halve(batch *b, residents *all)
 {
     const int rows = (b->rows + 1) / 2;
-    if (b->rows == 1)
+    if (b->rows == 1 || in_pairs(all))
         return false;
     residents_starved(all, b->resident, shape_of(all, b, b->rows, b->tokens));
     for (; b->rows > rows; b->rows--)

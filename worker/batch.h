@@ -21,11 +21,12 @@ typedef struct {
 } batch;
 
 /* The next batch: the sequence that has waited for the most batches, and as many others of its
- * model and latent size as memory allows, beyond the first row. false: no sequence is on its way.
- */
+ * model and latent size as memory allows, beyond the first row; with EXACT_PAIRS all rows of that
+ * one sequence and no others. false: no sequence is on its way. */
 bool batch_pick(batch *b, residents *all, run *runs, uint64_t turn);
 
-/* Leaves the later half of the rows to another batch; false: there is but one. */
+/* Leaves the later half of the rows to another batch; false: there is but one, or they must stay
+ * together. */
 bool batch_halve(batch *b, residents *all);
 
 /* Evaluates the rows. finite[i]: row i's prediction is finite. After a device error nothing is

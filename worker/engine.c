@@ -160,7 +160,7 @@ static int64_t default_budget(const dev *d, int sharing)
 static void name_class(char *to, size_t size, const dev *d, int64_t budget)
 {
     if (d->by_budget)
-        snprintf(to, size, "%.120s, budget %lld MiB", d->class_name, (long long)(budget >> 20));
+        snprintf(to, size, "%.150s, budget %lld MiB", d->class_name, (long long)(budget >> 20));
     else
         snprintf(to, size, "%s", d->class_name);
 }

@@ -69,7 +69,7 @@ typedef struct {
 } engine_row;
 
 typedef struct {
-    char name[32], class_name[160];
+    char name[32], class_name[192];
     char hardware[TELEMETRY_ID_BYTES];                /* what it runs on; "": not known */
     uint64_t memory_bytes, budget_bytes, evaluations; /* evaluations: UNet calls */
     int rows;

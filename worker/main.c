@@ -90,7 +90,7 @@ static int read_devices(const char *text, const dev_options *common, service_opt
 typedef struct {
     const char *endpoint, *devices, *models, *name, *nvml, *model, *sizes;
     int64_t threads, budget, drain, jobs, band_rows, seconds;
-    int level;
+    int level, exact;
     bool tune, parallel;
 } settings;
 
@@ -112,10 +112,17 @@ static int read_service(service_options *o, const settings *s, char *cache, size
                            .memory_budget = s->budget,
                            .cfg_parallel = s->parallel,
                            .nvml = s->nvml};
-    const dev_options common = {
-        .threads = (int)s->threads, .band_rows = (int)s->band_rows, .cache = o->cache};
+    const dev_options common = {.threads = (int)s->threads,
+                                .band_rows = (int)s->band_rows,
+                                .exact = (dev_exact)s->exact,
+                                .cache = o->cache};
     if (read_devices(s->devices, &common, o, e))
         return e->code;
+    if (s->parallel && common.exact == EXACT_PAIRS)
+        return err_set(
+            e, ERR_INVALID,
+            "--exact pairs keeps a picture's rows in one call, --cfg-parallel takes them "
+            "apart");
     if (s->parallel && o->devices % 2)
         return err_set(e, ERR_INVALID,
                        "--cfg-parallel wants pairs of devices, --device names %d, expected an even "
@@ -195,6 +202,8 @@ int main(int argc, char **argv)
          .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
         {"band-rows", OPTION_INT, &s.band_rows, .fallback = "0", .least = 0, .most = 65536,
          .help = "picture rows a convolution works on at once; 0: by shape. Same pictures"},
+        {"exact", OPTION_CHOICE, &s.exact, .fallback = "on", .choices = dev_exact_names,
+         .help = "may pictures depend on what they are batched with? pairs: no batches; off: yes"},
         {"jobs", OPTION_INT, &s.jobs, .fallback = "8", .least = 1, .most = 64,
          .help = "jobs each device takes at a time"},
         {"name", OPTION_TEXT, &s.name, .help = "this worker's name; default: host and process"},

@@ -23,7 +23,7 @@ typedef struct reply {
     int pictures;
     reply_picture picture[JOB_PICTURES_MAX];
     const char *media; /* of the pictures */
-    char device_class[160];
+    char device_class[192];
     char note[256]; /* of a done work */
     uint32_t run_ms;
     int64_t sent_ms; /* 0: not sent on this connection */

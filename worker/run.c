@@ -9,11 +9,14 @@
 
 /* ---------------------------------------------------------------- admission */
 
-/* One row of a picture of this scene. */
-static call_shape one_row(const run *r, const scene_plan *scene)
+/* The smallest call for a picture of this scene: one row, or all of its rows where these stay
+ * together. */
+static call_shape least_call(const residents *all, const run *r, const scene_plan *scene)
 {
     const int factor = r->resident->model->config.factor;
-    return (call_shape){1, scene->height / factor, scene->width / factor,
+    const bool together = all->d->options.exact == EXACT_PAIRS;
+    const int rows = together ? r->work->task.guidances.plan[0].rows : 1;
+    return (call_shape){rows, scene->height / factor, scene->width / factor,
                         r->work->task.guidances.longest * CHUNK_TOKENS};
 }
 
@@ -39,7 +42,7 @@ static void count_steps(run *r, const scene_plan *plan)
 /* Remembers the scene that takes the most scratch; scenes of one size are measured once. */
 static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
 {
-    const call_shape call = one_row(r, scene);
+    const call_shape call = least_call(all, r, scene);
     if (call.h == r->call.h && call.w == r->call.w)
         return 0;
     const model_costs costs = residents_cost(all, r->resident, call);
@@ -112,6 +115,7 @@ run *run_new(residents *all, models *names, work *w, err *e)
     }
     r->work = w;
     r->began = clock_seconds();
+    w->task.by_rows = all->d->options.exact == EXACT_OFF;
     int rc = make_scenes(r, e);
     if (!rc)
         count_scenes(r);

@@ -51,9 +51,9 @@ typedef struct run {
     run_scene *scene;    /* one for each of the task's */
     int asked;           /* scenes that were asked for, in their order */
     int opened;          /* scenes before this one have begun all their pictures */
-    call_shape call;     /* of one row of the scene that takes most: a batch grows when more fits */
-    model_costs costs;   /* of such a call */
-    size_t scratch;      /* of what takes most, call or tile: promised to the run */
+    call_shape call; /* the smallest, of the scene that takes most: a batch grows when more fits */
+    model_costs costs; /* of such a call */
+    size_t scratch;    /* of what takes most, call or tile: promised to the run */
     run_network network[RUN_NETWORKS];
     int networks;
     run_enlarging enlarging;

@@ -18,11 +18,12 @@ enum { WORDS_MAX = 24, NUMBER_ROOM = 24, PATH_ROOM = 1024, WORKERS_MAX = 16, CHI
 _Static_assert(WORKERS_MAX + CHILDREN <= SUPERVISE_CHILDREN_MAX, "room for every child");
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const exacts[] = {"on", "pairs", "off", NULL}; /* as the worker's --exact */
 
 typedef struct {
     const char *models, *devices;
     int64_t threads, budget, workers, drain;
-    int level;
+    int level, exact;
     bool parallel;
     const char *endpoint;
 } up_options;
@@ -81,6 +82,7 @@ static void worker_line(command_line *l, const up_options *u)
     add_words(l, "--device", u->devices);
     if (u->parallel)
         l->argv[l->words++] = "--cfg-parallel";
+    add_words(l, "--exact", exacts[u->exact]);
     add_words(l, "--log-level", levels[u->level]);
     add_number(l, "--threads", u->threads);
     add_number(l, "--memory-budget", u->budget);
@@ -212,6 +214,8 @@ int run_up(call *c, int argc, char **argv)
          .help = "threads of each device; 0: one per processor"},
         {"memory-budget", OPTION_BYTES, &u.budget, .fallback = "0", .least = 0, .most = 1e15,
          .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
+        {"exact", OPTION_CHOICE, &u.exact, .fallback = "on", .choices = exacts,
+         .help = "may pictures depend on what they are batched with? pairs: no batches; off: yes"},
         {"workers", OPTION_INT, &u.workers, .fallback = "1", .least = 1, .most = WORKERS_MAX,
          .help = "worker processes"},
         {"drain", OPTION_INT, &u.drain, .fallback = "30", .least = 0, .most = 86400,

@@ -10,7 +10,6 @@
 #include "kernels/cuda/knobs.h"
 
 enum { WORKSPACE_MOST = 256, WORKSPACE_ASIDE = 1 << 16, TILE_MOST = 256, FP32_BYTES = 4 };
-static const int64_t workspace_cap = 64 << 20; /* of a card's memory, for one stream */
 
 static void write_knobs(const choice *c, char *text, int n)
 {
@@ -112,6 +111,14 @@ bool choice_read(choice *c, const char *text, size_t bytes)
     return good && r.at == r.end;
 }
 
+void choice_name(const char *shape, int64_t alone, char name[SHAPE_NAME_BYTES])
+{
+    int n = alone == EVERY_ROWS
+                ? snprintf(name, SHAPE_NAME_BYTES, "%s", shape)
+                : snprintf(name, SHAPE_NAME_BYTES, "%s, rows %" PRId64, shape, alone);
+    assert(n > 0 && n < SHAPE_NAME_BYTES);
+}
+
 bool choice_equal(const choice *a, const choice *b)
 {
     char one[CHOICE_TEXT_BYTES], other[CHOICE_TEXT_BYTES];
@@ -162,5 +169,5 @@ int64_t choice_workspace_most(const choice *c, const plan_shape *s, int64_t rows
                      conv_shape_side(&s->conv, s->kind, s->conv.w);
     int64_t explained =
         buffers * tiles(rows * pixels) * tiles(s->conv.out) * FP32_BYTES + WORKSPACE_ASIDE;
-    return explained < workspace_cap ? explained : workspace_cap;
+    return explained < CHOICE_WORKSPACE ? explained : CHOICE_WORKSPACE;
 }

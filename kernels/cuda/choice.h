@@ -5,7 +5,12 @@
 
 #include "kernels/cuda/shape.h"
 
-enum { CHOICE_KNOBS = 16, CHOICE_ALGO_WORDS = 8, CHOICE_TEXT_BYTES = 512 };
+enum {
+    CHOICE_KNOBS = 16,
+    CHOICE_ALGO_WORDS = 8,
+    CHOICE_TEXT_BYTES = 512,
+    CHOICE_WORKSPACE = 64 << 20 /* bytes of a card's memory that there are, for one stream */
+};
 
 typedef enum {
     CHOICE_ENGINE, /* cuDNN: an engine and its knobs */
@@ -36,6 +41,10 @@ void choice_write(const choice *c, char text[CHOICE_TEXT_BYTES]);
 /* Exactly what choice_write gives, `bytes` of it; false when the text is anything else. */
 bool choice_read(choice *c, const char *text, size_t bytes);
 
+/* Under which name a shape's choice is kept: its own, or with the one number of rows that the
+ * choice is for. No shape is called like that. */
+void choice_name(const char *shape, int64_t alone, char name[SHAPE_NAME_BYTES]);
+
 bool choice_equal(const choice *a, const choice *b);
 
 /* Whether an engine's knobs leave the order of summation to the shape of one row. The rule, found
@@ -49,8 +58,8 @@ bool choice_equal(const choice *a, const choice *b);
 bool choice_is_safe(const choice *c, const plan_shape *s);
 
 /* The most workspace that a safe choice may need: next to nothing, or the buffers of its slices,
- * and never more than 64 MiB. A plan that wants more splits its sums in a way the knobs do not
- * tell, or is not worth the memory. */
+ * and never more than CHOICE_WORKSPACE. A plan that wants more splits its sums in a way the knobs
+ * do not tell, or is not worth the memory. */
 int64_t choice_workspace_most(const choice *c, const plan_shape *s, int64_t rows);
 
 #endif

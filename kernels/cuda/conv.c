@@ -144,7 +144,8 @@ static void run_product(dev *d, gpu *g, const convolution *c, const conv_call *c
                                .residual = !call->product.residual ? NULL
                                            : call->onto            ? c->made.data
                                                                    : a->residual.data,
-                               .y = c->made.data};
+                               .y = c->made.data,
+                               .workspace = g->by_rows ? g->workspace : NULL};
     if (!products_run(g->products, &call->product, a->out.dim[0], &at, g->stream, why))
         gpu_refused(d, why);
     count_asked(d, g);
@@ -252,7 +253,7 @@ void cuda_attention(dev *d, const attention_args *a)
     if (d->options.dry || !gpu_of(d))
         return;
     char why[PLAN_WHY_BYTES] = "";
-    ours = ours || !plans_serve(g->plans, &s, why);
+    ours = ours || !plans_serve(g->plans, &s, a->q.dim[0], why);
     if (why[0]) {
         gpu_refused(d, why);
         return;

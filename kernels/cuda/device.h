@@ -20,7 +20,7 @@
 #include "kernels/cuda/wanted.h"
 
 enum {
-    WORKSPACE_BYTES = 64 << 20,
+    WORKSPACE_BYTES = CHOICE_WORKSPACE,
     ZERO_BYTES = 64 << 10,
     STAGE_BYTES = 8 << 20,
     HAND_BYTES = 1 << 20,
@@ -66,7 +66,8 @@ typedef struct {
     cublasLtHandle_t cublaslt;
     planner *planner;
     plan_store store;
-    bool stored; /* there is a store */
+    bool stored;  /* there is a store */
+    bool by_rows; /* choices are made for one number of rows each */
     tuning table;
     plans *plans;
     products *products;

@@ -175,6 +175,7 @@ static bool open_choices(dev *d, gpu *g, char *why)
     const char *cache = d->options.cache;
     const tuning_device device = device_of(g);
     g->store.device = device;
+    g->by_rows = d->options.exact == EXACT_OFF;
     if (cache)
         mkdir(cache, 0700); /* whether it is there now shows below */
     if (cache && snprintf(folder, sizeof folder, "%s/plans", cache) < (int)sizeof folder)
@@ -183,11 +184,15 @@ static bool open_choices(dev *d, gpu *g, char *why)
         snprintf(d->notice, sizeof d->notice, "%s: plans are not kept: %.200s", d->name, unusable);
     table_read(d, g);
     const plan_store *store = g->stored ? &g->store : NULL;
-    g->plans =
-        plans_new(&(plans_sources){.planner = g->planner, .table = &g->table, .store = store}, why);
+    g->plans = plans_new(
+        &(plans_sources){
+            .planner = g->planner, .table = &g->table, .store = store, .by_rows = g->by_rows},
+        why);
     if (g->plans)
         g->products = products_new(
-            &(products_sources){.handle = g->cublaslt, .table = &g->table, .store = store}, why);
+            &(products_sources){
+                .handle = g->cublaslt, .table = &g->table, .store = store, .by_rows = g->by_rows},
+            why);
     return g->products != NULL;
 }
 

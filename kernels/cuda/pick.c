@@ -14,13 +14,19 @@ static void blame(char *why, const plan_shape *s, const char *what)
     snprintf(why, PLAN_WHY_BYTES, "%s: %.120s", name, what);
 }
 
-static bool builds(const planner *p, const plan_shape *s, int64_t rows, const choice *c, char *why)
+int64_t plan_workspace_most(const plan_shape *s, int64_t alone, int64_t rows, const choice *c)
+{
+    return alone == EVERY_ROWS ? choice_workspace_most(c, s, rows) : CHOICE_WORKSPACE;
+}
+
+static bool builds(const planner *p, const plan_shape *s, int64_t alone, int64_t rows,
+                   const choice *c, char *why)
 {
     char what[120];
     plan *built = plan_build(p, s, rows, c, why);
     if (!built)
         return false;
-    int64_t most = choice_workspace_most(c, s, rows), workspace = plan_workspace(built);
+    int64_t most = plan_workspace_most(s, alone, rows, c), workspace = plan_workspace(built);
     bool exact = plan_is_exact(built), good = exact && workspace <= most;
     plan_free(&built);
     if (!exact)
@@ -47,8 +53,10 @@ static bool is_offered(const planner *p, const plan_shape *s, int64_t rows, cons
     return false;
 }
 
-bool plan_is_good(const planner *p, const plan_shape *s, const choice *c, char *why)
+bool plan_is_good(const planner *p, const plan_shape *s, int64_t alone, const choice *c, char *why)
 {
+    if (alone != EVERY_ROWS)
+        return builds(p, s, alone, alone, c, why);
     if (!choice_is_safe(c, s)) {
         blame(why, s, "the configuration's sums may depend on the number of rows");
         return false;
@@ -56,20 +64,22 @@ bool plan_is_good(const planner *p, const plan_shape *s, const choice *c, char *
     for (int i = 0; i < BUCKETS; i++) {
         int64_t rows = bucket_rows[i];
         bool compile = s->kind != SHAPE_ATTENTION || rows == REFERENCE_ROWS;
-        if (compile ? !builds(p, s, rows, c, why) : !is_offered(p, s, rows, c, why))
+        if (compile ? !builds(p, s, EVERY_ROWS, rows, c, why) : !is_offered(p, s, rows, c, why))
             return false;
     }
     return true;
 }
 
-int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most, char *why)
+int plan_choices(const planner *p, const plan_shape *s, int64_t alone, plan_pick *to, int most,
+                 char *why)
 {
     plan_candidate list[PLAN_CANDIDATES];
-    int n = planner_candidates(p, s, REFERENCE_ROWS, list, why), good = 0;
+    const int64_t asked = alone == EVERY_ROWS ? REFERENCE_ROWS : alone;
+    int n = planner_candidates(p, s, asked, list, why), good = 0;
     for (int i = 0; i < n && good < most && !why_is_memory(why); i++) {
         const plan_candidate *c = &list[i];
         bool wanted = s->kind == SHAPE_ATTENTION || (c->tensor_cores && !c->compiled);
-        if (!wanted || !c->exact || !plan_is_good(p, s, &c->choice, why))
+        if (!wanted || !c->exact || !plan_is_good(p, s, alone, &c->choice, why))
             continue;
         to[good++] = (plan_pick){.choice = c->choice, .rank = i, .candidates = n};
     }
@@ -78,7 +88,7 @@ int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most,
     return good;
 }
 
-bool plan_choose(const planner *p, const plan_shape *s, plan_pick *pick, char *why)
+bool plan_choose(const planner *p, const plan_shape *s, int64_t alone, plan_pick *pick, char *why)
 {
-    return plan_choices(p, s, pick, 1, why) == 1;
+    return plan_choices(p, s, alone, pick, 1, why) == 1;
 }

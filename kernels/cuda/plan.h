@@ -61,19 +61,24 @@ char *plan_text(const plan *p, size_t *bytes, char *why);
 plan *plan_of_text(const planner *p, const char *text, size_t bytes, char *why);
 
 /* A configuration is good for a shape when it is exact, safe, and finalises at every number of rows
- * with no more workspace than its rule explains. */
-bool plan_is_good(const planner *p, const plan_shape *s, const choice *c, char *why);
+ * with no more workspace than its rule explains. For one number of rows alone, where it need not be
+ * safe, it is to finalise there with no more workspace than there is. */
+bool plan_is_good(const planner *p, const plan_shape *s, int64_t alone, const choice *c, char *why);
+/* The most workspace that a plan for `rows` rows may then take. */
+int64_t plan_workspace_most(const plan_shape *s, int64_t alone, int64_t rows, const choice *c);
 
 typedef struct {
     choice choice;
-    int rank, candidates; /* its place in the heuristic's list for REFERENCE_ROWS, from 0 */
+    int rank, candidates; /* its place in the heuristic's list, from 0 */
 } plan_pick;
-/* The good ones in that order, `most` of them at most; how many, 0 with why. Attention is compiled
- * for REFERENCE_ROWS only (about a second); for the other numbers of rows its configuration has to
- * be among the heuristic's. */
-int plan_choices(const planner *p, const plan_shape *s, plan_pick *to, int most, char *why);
+/* The good ones in the order of the heuristic for REFERENCE_ROWS, or for the number of rows that
+ * they are for alone; `most` of them at most; how many, 0 with why. For every number of rows
+ * attention is compiled for REFERENCE_ROWS only (about a second); for the others its configuration
+ * has to be among the heuristic's. */
+int plan_choices(const planner *p, const plan_shape *s, int64_t alone, plan_pick *to, int most,
+                 char *why);
 /* The first of them. */
-bool plan_choose(const planner *p, const plan_shape *s, plan_pick *pick, char *why);
+bool plan_choose(const planner *p, const plan_shape *s, int64_t alone, plan_pick *pick, char *why);
 
 /* Pointers of a launch: n operands, their addresses, and plan_workspace bytes. */
 typedef struct plan_launch plan_launch;

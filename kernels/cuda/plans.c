@@ -32,7 +32,7 @@ plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES])
         return NULL;
     }
     p->from = *from;
-    picked_open(&p->picked, from->store, "choices");
+    picked_open(&p->picked, from->store, from->by_rows ? "choices by rows" : "choices");
     return p;
 }
 
@@ -92,6 +92,20 @@ static plan_shape usual_shape(const plan_shape *s)
     return usual;
 }
 
+/* The number of rows that a choice for `rows` rows is for. */
+static int64_t alone(const plans *p, int64_t rows)
+{
+    return p->from.by_rows ? rows : EVERY_ROWS;
+}
+
+static void name_choice(const plans *p, const plan_shape *usual, int64_t rows,
+                        char name[SHAPE_NAME_BYTES])
+{
+    char shape[SHAPE_NAME_BYTES];
+    plan_shape_name(usual, shape);
+    choice_name(shape, alone(p, rows), name);
+}
+
 /* What the table says, or what was picked before; NULL: nothing yet. */
 static const choice *decided(const plans *p, const char *name)
 {
@@ -101,18 +115,19 @@ static const choice *decided(const plans *p, const char *name)
     return picked_find(&p->picked, name); /* "on" leaves the kernel to us */
 }
 
-bool plans_serve(plans *p, const plan_shape *shape, char why[PLAN_WHY_BYTES])
+bool plans_serve(plans *p, const plan_shape *shape, int64_t rows, char why[PLAN_WHY_BYTES])
 {
     static const choice off = {.kind = CHOICE_SWITCH};
     plan_candidate list[PLAN_CANDIDATES];
     char name[SHAPE_NAME_BYTES];
     const plan_shape s = usual_shape(shape);
-    plan_shape_name(&s, name);
+    const int64_t asked = p->from.by_rows ? rows : REFERENCE_ROWS;
+    name_choice(p, &s, rows, name);
     why[0] = 0;
     const choice *known = decided(p, name);
     if (known)
         return known->kind != CHOICE_SWITCH;
-    if (planner_candidates(p->from.planner, &s, REFERENCE_ROWS, list, why) > 0)
+    if (planner_candidates(p->from.planner, &s, asked, list, why) > 0)
         return true;
     if (why_is_memory(why))
         return false;
@@ -122,23 +137,23 @@ bool plans_serve(plans *p, const plan_shape *shape, char why[PLAN_WHY_BYTES])
     return false;
 }
 
-static bool choose(plans *p, const plan_shape *shape, choice *c, char *why)
+static bool choose(plans *p, const plan_shape *shape, int64_t rows, choice *c, char *why)
 {
     char name[SHAPE_NAME_BYTES];
     const plan_shape usual = usual_shape(shape), *s = &usual;
-    plan_shape_name(s, name);
+    name_choice(p, s, rows, name);
     const choice *known = decided(p, name);
     plan_pick pick;
     if (known) {
         *c = *known;
-        if (choice_is_safe(c, s))
+        if (p->from.by_rows ? c->kind == CHOICE_ENGINE : choice_is_safe(c, s))
             return true;
         snprintf(why, PLAN_WHY_BYTES, "%s: the table's configuration is not safe: tune again",
                  name);
         return false;
     }
     p->counts.picked++;
-    if (!plan_choose(p->from.planner, s, &pick, why))
+    if (!plan_choose(p->from.planner, s, alone(p, rows), &pick, why))
         return false;
     *c = pick.choice;
     if (picked_add(&p->picked, name, c))
@@ -148,10 +163,11 @@ static bool choose(plans *p, const plan_shape *shape, choice *c, char *why)
 }
 
 /* A table may name what the heuristic would never have led to. */
-static bool is_explained(const plan *made, const plan_shape *s, const plan_key *key, char *why)
+static bool is_explained(const plans *p, const plan *made, const plan_shape *s, const plan_key *key,
+                         char *why)
 {
     if (plan_is_exact(made) &&
-        plan_workspace(made) <= choice_workspace_most(key->choice, s, key->rows))
+        plan_workspace(made) <= plan_workspace_most(s, alone(p, key->rows), key->rows, key->choice))
         return true;
     snprintf(why, PLAN_WHY_BYTES, "%s: what the table's configuration sums is not explained",
              key->shape);
@@ -176,7 +192,7 @@ static plan *build_plan(plans *p, const plan_shape *s, const plan_key *key, char
     size_t bytes;
     char untold[PLAN_WHY_BYTES]; /* a plan that cannot be kept costs time, no more */
     plan *built = plan_build(p->from.planner, s, key->rows, key->choice, why);
-    if (!built || !is_explained(built, s, key, why)) {
+    if (!built || !is_explained(p, built, s, key, why)) {
         plan_free(&built);
         return NULL;
     }
@@ -197,7 +213,7 @@ const plan *plans_get(plans *p, const plan_shape *s, int64_t rows, char why[PLAN
     const plan *known = find(p, name, rows);
     if (known)
         return known;
-    if (!make_room(p, why) || !choose(p, s, &c, why))
+    if (!make_room(p, why) || !choose(p, s, rows, &c, why))
         return NULL;
     const plan_key key = {.shape = name, .rows = rows, .choice = &c};
     plan *made = load_plan(p, &key);

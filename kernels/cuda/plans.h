@@ -15,6 +15,7 @@ typedef struct {
     const planner *planner;
     const tuning *table;     /* for this device, or NULL */
     const plan_store *store; /* NULL: nothing on disk */
+    bool by_rows; /* every number of rows has a choice of its own, which need not be safe */
 } plans_sources;
 
 plans *plans_new(const plans_sources *from, char why[PLAN_WHY_BYTES]);
@@ -26,9 +27,9 @@ const plan *plans_get(plans *p, const plan_shape *s, int64_t rows, char why[PLAN
 
 /* Whether the library is asked for a shape at all. Not when the table says "off", nor when it has
  * no configuration for such a shape, which is remembered as "off": then a kernel of ours serves, at
- * every number of rows and at every start. A configuration that fails later is an error. With
- * something in `why` nothing is known: memory was missing. */
-bool plans_serve(plans *p, const plan_shape *s, char why[PLAN_WHY_BYTES]);
+ * every number of rows (unless each has its own choice) and at every start. A configuration that
+ * fails later is an error. With something in `why` nothing is known: memory was missing. */
+bool plans_serve(plans *p, const plan_shape *s, int64_t rows, char why[PLAN_WHY_BYTES]);
 
 /* Puts the choices made so far on disk; false when that does not work. */
 bool plans_keep(plans *p);

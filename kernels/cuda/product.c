@@ -1,6 +1,7 @@
 /* product: see product.h. cuBLASLt counts columns first: our y [tokens][out] is its out x tokens,
  * so it multiplies the weights, transposed, by x. Split sums are kept out by asking for algorithms
- * that have neither workspace nor a reduction. */
+ * that have neither workspace nor a reduction; a choice for one number of rows may have both, where
+ * a reduction of its own adds the slices in fp32. */
 #include "kernels/cuda/product.h"
 
 #include <cublasLt.h>
@@ -138,8 +139,13 @@ static bool splits(const cublasLtMatmulAlgo_t *algo, char *why)
            scheme != CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
+static size_t workspace_most(int64_t alone)
+{
+    return alone == EVERY_ROWS ? 0 : CHOICE_WORKSPACE;
+}
+
 static bool serves(cublasLtHandle_t handle, const product_shape *s, int64_t rows,
-                   const cublasLtMatmulAlgo_t *algo, char *why)
+                   const cublasLtMatmulAlgo_t *algo, size_t most, char *why)
 {
     cublasLtMatmulHeuristicResult_t result = {0};
     product *p = product_new(s, rows, why);
@@ -152,23 +158,25 @@ static bool serves(cublasLtHandle_t handle, const product_shape *s, int64_t rows
         return check(why, "an algorithm", status);
     if (status != CUBLAS_STATUS_SUCCESS || result.state != CUBLAS_STATUS_SUCCESS)
         return blame(why, s, "cuBLASLt refuses the algorithm for some number of rows");
-    return result.workspaceSize == 0 || blame(why, s, "the algorithm wants workspace");
+    return result.workspaceSize <= most || blame(why, s, "the algorithm wants too much workspace");
 }
 
-bool product_is_good(struct cublasLtContext *handle, const product_shape *s, const choice *c,
-                     char why[PRODUCT_WHY_BYTES])
+bool product_is_good(struct cublasLtContext *handle, const product_shape *s, int64_t alone,
+                     const choice *c, char why[PRODUCT_WHY_BYTES])
 {
     if (c->kind != CHOICE_ALGO)
         return blame(why, s, "expected an algorithm");
     const cublasLtMatmulAlgo_t algo = algo_of(c);
     why[0] = 0;
+    if (alone != EVERY_ROWS)
+        return serves(handle, s, alone, &algo, workspace_most(alone), why);
     if (splits(&algo, why)) {
         if (!why[0])
             blame(why, s, "the algorithm splits its sums");
         return false;
     }
     for (int i = 0; i < BUCKETS; i++)
-        if (!serves(handle, s, bucket_rows[i], &algo, why))
+        if (!serves(handle, s, bucket_rows[i], &algo, workspace_most(alone), why))
             return false;
     return true;
 }
@@ -187,12 +195,13 @@ static bool set_alignments(cublasLtMatmulPreference_t like, char *why)
     return good;
 }
 
-/* What the heuristic offers without workspace and reductions, best first; how many. */
-static int offers(cublasLtHandle_t handle, product *p, cublasLtMatmulHeuristicResult_t to[OFFERS],
-                  char *why)
+/* What the heuristic offers, best first; how many. */
+static int offers(cublasLtHandle_t handle, product *p, int64_t alone,
+                  cublasLtMatmulHeuristicResult_t to[OFFERS], char *why)
 {
-    const size_t workspace = 0;
-    const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_NONE;
+    const size_t workspace = workspace_most(alone);
+    const uint32_t reductions = alone == EVERY_ROWS ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                                    : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     cublasLtMatmulPreference_t like = NULL;
     int n = 0;
     bool good =
@@ -212,16 +221,16 @@ static int offers(cublasLtHandle_t handle, product *p, cublasLtMatmulHeuristicRe
     return good ? n : 0;
 }
 
-int product_choices(struct cublasLtContext *handle, const product_shape *s, choice *to, int most,
-                    char why[PRODUCT_WHY_BYTES])
+int product_choices(struct cublasLtContext *handle, const product_shape *s, int64_t alone,
+                    choice *to, int most, char why[PRODUCT_WHY_BYTES])
 {
     cublasLtMatmulHeuristicResult_t offer[OFFERS];
-    product *p = product_new(s, REFERENCE_ROWS, why);
-    int n = p ? offers(handle, p, offer, why) : 0, good = 0;
+    product *p = product_new(s, alone == EVERY_ROWS ? REFERENCE_ROWS : alone, why);
+    int n = p ? offers(handle, p, alone, offer, why) : 0, good = 0;
     for (int i = 0; i < n && good < most && !why_is_memory(why); i++) {
         choice c = {.kind = CHOICE_ALGO};
         memcpy(c.algo, &offer[i].algo, sizeof c.algo);
-        if (offer[i].state == CUBLAS_STATUS_SUCCESS && product_is_good(handle, s, &c, why))
+        if (offer[i].state == CUBLAS_STATUS_SUCCESS && product_is_good(handle, s, alone, &c, why))
             to[good++] = c;
     }
     product_free(&p);
@@ -230,10 +239,10 @@ int product_choices(struct cublasLtContext *handle, const product_shape *s, choi
     return good;
 }
 
-bool product_choose(struct cublasLtContext *handle, const product_shape *s, choice *c,
-                    char why[PRODUCT_WHY_BYTES])
+bool product_choose(struct cublasLtContext *handle, const product_shape *s, int64_t alone,
+                    choice *c, char why[PRODUCT_WHY_BYTES])
 {
-    return product_choices(handle, s, c, 1, why) == 1;
+    return product_choices(handle, s, alone, c, 1, why) == 1;
 }
 
 bool product_run(struct cublasLtContext *handle, product *p, const choice *c,
@@ -248,5 +257,6 @@ bool product_run(struct cublasLtContext *handle, product *p, const choice *c,
         return false;
     return check(why, "a product",
                  cublasLtMatmul(handle, p->how, &alpha, at->w, p->w, at->x, p->x, &beta, residual,
-                                p->y, at->y, p->y, &algo, NULL, 0, stream));
+                                p->y, at->y, p->y, &algo, at->workspace,
+                                at->workspace ? CHOICE_WORKSPACE : 0, stream));
 }

@@ -30,7 +30,7 @@ products *products_new(const products_sources *from, char why[PRODUCT_WHY_BYTES]
         return NULL;
     }
     p->from = *from;
-    picked_open(&p->picked, from->store, "products");
+    picked_open(&p->picked, from->store, from->by_rows ? "products by rows" : "products");
     return p;
 }
 
@@ -64,10 +64,14 @@ static made_product *find(const products *p, const char *name, int64_t rows)
     return NULL;
 }
 
-static bool choose(products *p, const product_shape *s, const char *name, choice *c, char *why)
+static bool choose(products *p, const product_shape *s, const char *shape, int64_t rows, choice *c,
+                   char *why)
 {
+    char name[SHAPE_NAME_BYTES];
+    const int64_t alone = p->from.by_rows ? rows : EVERY_ROWS;
+    choice_name(shape, alone, name);
     const choice *known = p->from.table ? tuning_find(p->from.table, name) : NULL;
-    if (known && !product_is_good(p->from.handle, s, known, why))
+    if (known && !product_is_good(p->from.handle, s, alone, known, why))
         return false; /* never another kernel than the table's */
     if (!known)
         known = picked_find(&p->picked, name);
@@ -76,7 +80,7 @@ static bool choose(products *p, const product_shape *s, const char *name, choice
         return true;
     }
     p->asked++;
-    if (!product_choose(p->from.handle, s, c, why))
+    if (!product_choose(p->from.handle, s, alone, c, why))
         return false;
     if (picked_add(&p->picked, name, c))
         return true;
@@ -98,7 +102,7 @@ static made_product *make(products *p, const product_shape *s, const char *name,
         p->made = more;
         p->room = room;
     }
-    if (!choose(p, s, name, &m.choice, why))
+    if (!choose(p, s, name, rows, &m.choice, why))
         return NULL;
     m.product = product_new(s, rows, why);
     if (!m.product)

@@ -13,6 +13,7 @@ typedef struct {
     struct cublasLtContext *handle;
     const tuning *table;     /* for this device, or NULL */
     const plan_store *store; /* NULL: nothing on disk */
+    bool by_rows;            /* every number of rows has its own choice, which may split sums */
 } products_sources;
 
 products *products_new(const products_sources *from, char why[PRODUCT_WHY_BYTES]);

@@ -12,6 +12,8 @@ enum { SHAPE_NAME_BYTES = 128, SHAPE_CALLS = 2 };
  * that a picture does not depend on what it was batched with; it is picked by the order that the
  * heuristic has for the reference count: one picture with guidance. */
 enum { BUCKETS = 5, REFERENCE_ROWS = 2 };
+/* Where a number of rows says what a choice is for: not for that number alone, but for all. */
+enum { EVERY_ROWS = 0 };
 extern const int64_t bucket_rows[BUCKETS]; /* 1, 2, 4, 8, 16 */
 
 typedef enum {

@@ -7,7 +7,12 @@
 #include "kernels/cuda/device.h"
 
 static const choice nothing = {.kind = CHOICE_SWITCH};
-static const plan_key key = {.shape = "tuning", .choice = &nothing};
+
+/* Choices for one number of rows each are none for all of them. */
+static plan_key key_of(const gpu *g)
+{
+    return (plan_key){.shape = g->by_rows ? "tuning by rows" : "tuning", .choice = &nothing};
+}
 
 static bool is_of(gpu *g, const char *text, size_t bytes, char *why)
 {
@@ -25,6 +30,7 @@ void table_read(dev *d, gpu *g)
 {
     char why[TUNING_WHY_BYTES];
     size_t bytes;
+    const plan_key key = key_of(g);
     char *text = g->stored ? plan_store_get(&g->store, &key, &bytes) : NULL;
     if (text && !is_of(g, text, bytes, why)) {
         snprintf(d->notice, sizeof d->notice,
@@ -45,11 +51,13 @@ void choices_keep(gpu *g)
 
 void table_path(const gpu *g, char path[PLAN_STORE_PATH + PLAN_STORE_NAME])
 {
+    const plan_key key = key_of(g);
     plan_store_path(&g->store, &key, path);
 }
 
 bool table_write(const gpu *g)
 {
+    const plan_key key = key_of(g);
     char *text = tuning_write(&g->table);
     const bool good = text && plan_store_put(&g->store, &key, text, strlen(text));
     free(text);

@@ -95,7 +95,8 @@ static bool open_product(trial *t, const product_shape *s, int64_t rows, const l
                              .w = find(l, memory, PLAN_W),
                              .bias = find(l, memory, PLAN_BIAS),
                              .residual = find(l, memory, PLAN_RESIDUAL),
-                             .y = find(l, memory, PLAN_Y)};
+                             .y = find(l, memory, PLAN_Y),
+                             .workspace = t->g->by_rows ? t->g->workspace : NULL};
     t->product = product_new(s, rows, why);
     return t->product != NULL;
 }

@@ -1,6 +1,7 @@
 /* Tuning: see kernels/tune.h. The shapes come from a walk of the models on a dry device, so that
  * no list of them can be wrong; what is timed are safe choices only (plan.h, product.h), so that a
- * table may change the bits of a picture, and never makes them depend on its company. */
+ * table may change the bits of a picture, and never makes them depend on its company. On a device
+ * where they may (EXACT_OFF) every number of rows is tuned by itself, into a table of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,28 @@ static const double RUN_US = 300;
  * that is not clearly faster than the first safe one is noise. */
 static const double HOPELESS = 1.5, CLEARLY = 0.97;
 
-/* The numbers of rows that are timed, and how much a row's time there counts. */
-static const struct {
+/* The numbers of rows that are timed for a choice, and how much a row's time there counts. */
+typedef struct {
     int64_t rows;
-    double weight;
-} stages[] = {{REFERENCE_ROWS, 2}, {1, 1}, {8, 1}};
-enum { STAGES = sizeof stages / sizeof *stages };
+    double weight; /* 0: no more stages */
+} stage;
+
+enum { STAGES = 3 };
+
+/* What one entry of the table is chosen for: every number of rows, or one. */
+typedef struct {
+    int64_t alone;
+    stage stage[STAGES];
+} tuned_for;
+
+static const tuned_for all_rows[] = {{EVERY_ROWS, {{REFERENCE_ROWS, 2}, {1, 1}, {8, 1}}}, {0}};
+static const tuned_for each_rows[] = {{2, {{2, 1}}}, {1, {{1, 1}}},   {8, {{8, 1}}},
+                                      {4, {{4, 1}}}, {16, {{16, 1}}}, {0}};
 
 typedef struct {
     dev *d;
     gpu *g;
+    const tuned_for *entries; /* of each shape; ends without stages */
     const tune_options *options;
     char *memory; /* what trials work on */
     size_t bytes;
@@ -129,60 +142,64 @@ static double time_trial(tuner *t, const wanted_shape *s, int64_t rows, const ch
 /* ---- one shape ---- */
 
 /* Rows for which there is no memory are left out, for all choices alike. */
-static timing time_choice(tuner *t, const wanted_shape *s, const choice *c, double best)
+static timing time_choice(tuner *t, const wanted_shape *s, const tuned_for *f, const choice *c,
+                          double best)
 {
     timing sum = {0};
     double counted = 0;
-    for (int i = 0; i < STAGES; i++) {
-        if (trial_bytes(s, stages[i].rows) > t->bytes)
+    for (int i = 0; i < STAGES && f->stage[i].weight > 0; i++) {
+        const int64_t rows = f->stage[i].rows;
+        if (trial_bytes(s, rows) > t->bytes)
             continue;
-        const double us = time_trial(t, s, stages[i].rows, c) / (double)stages[i].rows;
+        const double us = time_trial(t, s, rows, c) / (double)rows;
         if (us <= 0 || (best > 0 && counted == 0 && us > HOPELESS * best))
             return (timing){0};
         if (counted == 0)
             sum.first_stage = us;
-        sum.all += us * stages[i].weight;
-        counted += stages[i].weight;
+        sum.all += us * f->stage[i].weight;
+        counted += f->stage[i].weight;
     }
     if (counted > 0)
         sum.all /= counted;
     return sum;
 }
 
-static int list_choices(tuner *t, const wanted_shape *s, choice *to)
+static int list_choices(tuner *t, const wanted_shape *s, int64_t alone, choice *to)
 {
     plan_pick pick[CHOICES_MOST];
     t->why[0] = 0;
     if (s->is_product)
-        return product_choices(t->g->cublaslt, &s->product, to, CHOICES_MOST, t->why);
-    const int n = plan_choices(t->g->planner, &s->plan, pick, CHOICES_MOST, t->why);
+        return product_choices(t->g->cublaslt, &s->product, alone, to, CHOICES_MOST, t->why);
+    const int n = plan_choices(t->g->planner, &s->plan, alone, pick, CHOICES_MOST, t->why);
     for (int i = 0; i < n; i++)
         to[i] = pick[i].choice;
     return n;
 }
 
-static void tell(const tuner *t, const wanted_shape *s, const choice *c, const tune_line *found)
+static void tell(const tuner *t, const char *name, const choice *c, const tune_line *found)
 {
     char chosen[CHOICE_TEXT_BYTES];
     tune_line line = *found;
     choice_write(c, chosen);
-    line.shape = s->name;
+    line.shape = name;
     line.choice = chosen;
     if (t->options->tuned)
         t->options->tuned(t->options->tuned_arg, &line);
 }
 
-/* True when the shape has an entry now; a shape with one safe choice needs none. */
-static bool tune_shape(tuner *t, const wanted_shape *s)
+/* True when the shape has this entry now; where there is one good choice it needs none. */
+static bool tune_entry(tuner *t, const wanted_shape *s, const tuned_for *f)
 {
     choice choices[CHOICES_MOST];
+    char name[SHAPE_NAME_BYTES];
     timing first = {0}, best = {0};
     int fastest = 0, timed = 0;
-    const int n = list_choices(t, s, choices);
+    const int n = list_choices(t, s, f->alone, choices);
+    choice_name(s->name, f->alone, name);
     for (int i = 0; i < n && n > 1 && t->d->status == DEV_OK; i++) {
         if (timed > 1 && now_s() > t->deadline)
             break;
-        const timing one = time_choice(t, s, &choices[i], best.first_stage);
+        const timing one = time_choice(t, s, f, &choices[i], best.first_stage);
         timed++;
         if (one.all <= 0)
             continue;
@@ -195,13 +212,23 @@ static bool tune_shape(tuner *t, const wanted_shape *s)
     }
     if (timed < 2 || best.all <= 0 || t->d->status != DEV_OK)
         return false;
-    if (!tuning_set(&t->g->table, s->name, &choices[fastest])) {
+    if (!tuning_set(&t->g->table, name, &choices[fastest])) {
         dev_fail(t->d, DEV_NO_MEMORY, "%s: no memory for the tuning table", t->d->name);
         return false;
     }
-    tell(t, s, &choices[fastest],
+    tell(t, name, &choices[fastest],
          &(tune_line){.timed = timed, .us = best.all, .first_us = first.all});
     return true;
+}
+
+/* True when the shape has an entry now. */
+static bool tune_shape(tuner *t, const wanted_shape *s)
+{
+    bool any = false;
+    for (const tuned_for *f = t->entries; f->stage[0].weight > 0 && t->d->status == DEV_OK; f++)
+        if (!any || now_s() < t->deadline)
+            any |= tune_entry(t, s, f);
+    return any;
 }
 
 /* ---- all of it ---- */
@@ -231,11 +258,12 @@ static void fill_stage(char *to)
 /* For the largest operands, or as much as there is. */
 static bool take_memory(tuner *t, const wanted *all)
 {
-    for (int i = 0; i < all->count; i++)
-        for (int k = 0; k < STAGES; k++) {
-            const size_t bytes = trial_bytes(&all->shape[i], stages[k].rows);
-            t->bytes = bytes > t->bytes ? bytes : t->bytes;
-        }
+    for (const tuned_for *f = t->entries; f->stage[0].weight > 0; f++)
+        for (int k = 0; k < STAGES && f->stage[k].weight > 0; k++)
+            for (int i = 0; i < all->count; i++) {
+                const size_t bytes = trial_bytes(&all->shape[i], f->stage[k].rows);
+                t->bytes = bytes > t->bytes ? bytes : t->bytes;
+            }
     t->memory = gpu_memory.take(t->d, t->bytes);
     for (; !t->memory && t->bytes > STAGE_BYTES; t->memory = gpu_memory.take(t->d, t->bytes))
         t->bytes /= 2;
@@ -278,6 +306,7 @@ static bool keep(tuner *t, tune_result *result)
 bool tune_gpu(dev *d, const tune_options *o, tune_result *result, char *why)
 {
     tuner t = {.d = d, .options = o, .deadline = now_s() + o->seconds, .g = gpu_of(d)};
+    t.entries = t.g && t.g->by_rows ? each_rows : all_rows;
     if (t.g && !t.g->stored) {
         snprintf(why, WHY_BYTES, "%s: there is no folder for the tuning table: %.180s", d->name,
                  d->notice[0] ? d->notice : "neither XDG_CACHE_HOME nor HOME is set");

@@ -124,7 +124,7 @@ void graph_case_assert(const graph_case *c)
     char why[PLAN_WHY_BYTES], missing[GRAPH_MISSING_BYTES];
     size_t bytes;
     planner *p = survey_planner("h200");
-    bool chosen = plan_choose(p, &c->shape, &pick, why);
+    bool chosen = plan_choose(p, &c->shape, EVERY_ROWS, &pick, why);
     plan *built = chosen ? plan_build(p, &c->shape, GRAPH_ROWS, &pick.choice, why) : NULL;
     char *text = built ? plan_text(built, &bytes, why) : NULL;
     if (!text)

@@ -62,7 +62,7 @@ void survey_add(survey *to, const planner *p, const plan_shape *s)
     plan_pick pick;
     char why[PLAN_WHY_BYTES];
     double start = now();
-    bool chosen = plan_choose(p, s, &pick, why);
+    bool chosen = plan_choose(p, s, EVERY_ROWS, &pick, why);
     to->seconds += now() - start;
     to->shapes++;
     if (!chosen) {

@@ -95,7 +95,7 @@ static void every_change_is_noticed(void **state)
         const graph_case *c = &graphs_ready[i];
         plan_pick pick;
         char why[PLAN_WHY_BYTES];
-        assert_true(plan_choose(p, &c->shape, &pick, why));
+        assert_true(plan_choose(p, &c->shape, EVERY_ROWS, &pick, why));
         pick.choice.knobs = 0; /* knobs are the choice's, not the graph's */
         assert_false(is_noticed(p, c, &pick.choice, -1));
         int values = mutation.now;

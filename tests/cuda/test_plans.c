@@ -82,7 +82,7 @@ static void bad_choices_are_refused(void **state)
     choice c;
     for (size_t i = 0; i < sizeof texts / sizeof *texts - 1; i++) {
         assert_true(choice_read(&c, texts[i], strlen(texts[i])));
-        if (plan_is_good(p, &large, &c, why))
+        if (plan_is_good(p, &large, EVERY_ROWS, &c, why))
             fail_msg("%s is called good", texts[i]);
         assert_true(why[0]);
     }
@@ -100,10 +100,10 @@ static void the_choice_is_stable(void **state)
     plan_pick one, other;
     char why[PLAN_WHY_BYTES];
     planner *p = survey_planner("h200"), *again = survey_planner("h200");
-    assert_true(plan_choose(p, &large, &one, why));
-    assert_true(plan_choose(again, &large, &other, why));
+    assert_true(plan_choose(p, &large, EVERY_ROWS, &one, why));
+    assert_true(plan_choose(again, &large, EVERY_ROWS, &other, why));
     assert_true(choice_equal(&one.choice, &other.choice));
-    assert_true(plan_is_good(p, &large, &one.choice, why));
+    assert_true(plan_is_good(p, &large, EVERY_ROWS, &one.choice, why));
     planner_free(&p);
     planner_free(&again);
 }

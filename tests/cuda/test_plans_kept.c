@@ -45,14 +45,21 @@ static int finish(void **state)
     return system(command);
 }
 
-static plans *open_plans(const place *p, const tuning *table)
+static plans *open_ones(const place *p, const tuning *table, bool by_rows)
 {
     char why[PLAN_WHY_BYTES];
-    plans *opened =
-        plans_new(&(plans_sources){.planner = p->planner, .table = table, .store = &p->store}, why);
+    plans *opened = plans_new(
+        &(plans_sources){
+            .planner = p->planner, .table = table, .store = &p->store, .by_rows = by_rows},
+        why);
     if (!opened)
         fail_msg("%s", why);
     return opened;
+}
+
+static plans *open_plans(const place *p, const tuning *table)
+{
+    return open_ones(p, table, false);
 }
 
 static void assert_counts(const plans *p, int chosen, int built)
@@ -108,7 +115,7 @@ static void plans_are_put_on_disk(void **state)
     plans *all = open_plans(p, NULL);
     assert_non_null(plans_get(all, &large, 2, why));
     plans_free(&all);
-    assert_true(plan_choose(p->planner, &large, &pick, why));
+    assert_true(plan_choose(p->planner, &large, EVERY_ROWS, &pick, why));
     plan_shape_name(&large, name);
     char *text = plan_store_get(&p->store, &(plan_key){name, 2, &pick.choice}, &bytes);
     assert_non_null(text);
@@ -167,10 +174,10 @@ static void what_is_not_served_is_remembered(void **state)
     const choice off = {.kind = CHOICE_SWITCH};
     char name[SHAPE_NAME_BYTES], why[PLAN_WHY_BYTES];
     plans *all = open_plans(p, NULL);
-    assert_true(plans_serve(all, &even, why));
+    assert_true(plans_serve(all, &even, 2, why));
     assert_counts(all, 0, 0);
-    assert_false(plans_serve(all, &odd, why));
-    assert_false(plans_serve(all, &odd, why));
+    assert_false(plans_serve(all, &odd, 2, why));
+    assert_false(plans_serve(all, &odd, 2, why));
     assert_counts(all, 1, 0);
     assert_true(plans_keep(all));
     plans_free(&all);
@@ -179,11 +186,111 @@ static void what_is_not_served_is_remembered(void **state)
     plan_shape_name(&even, name);
     assert_true(tuning_set(&table, name, &off));
     all = open_plans(p, &table);
-    assert_false(plans_serve(all, &odd, why));
-    assert_false(plans_serve(all, &even, why));
+    assert_false(plans_serve(all, &odd, 2, why));
+    assert_false(plans_serve(all, &even, 2, why));
     assert_counts(all, 0, 0);
     assert_null(plans_get(all, &odd, 1, why));
     plans_free(&all);
+    tuning_done(&table);
+}
+
+/* What was kept under `file`, to be looked at. */
+static tuning kept(const place *p, const char *file)
+{
+    const choice nothing = {.kind = CHOICE_SWITCH};
+    char why[TUNING_WHY_BYTES];
+    size_t bytes;
+    tuning t = {0};
+    char *text = plan_store_get(&p->store, &(plan_key){.shape = file, .choice = &nothing}, &bytes);
+    assert_non_null(text);
+    if (!tuning_read(&t, text, bytes, why))
+        fail_msg("%s", why);
+    free(text);
+    return t;
+}
+
+/* With `by_rows` each is the best of its own list, safe or not; else one is for all of them, and
+ * what the others have chosen is not even read. */
+static void rows_have_their_own_when_they_may(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES], shape[SHAPE_NAME_BYTES], name[SHAPE_NAME_BYTES];
+    plans *own = open_ones(p, NULL, true);
+    for (int i = 0; i < BUCKETS; i++)
+        assert_non_null(plans_get(own, &small, bucket_rows[i], why));
+    assert_counts(own, BUCKETS, BUCKETS);
+    assert_true(plans_keep(own));
+    plans_free(&own);
+    plans *all = open_plans(p, NULL);
+    for (int i = 0; i < BUCKETS; i++)
+        assert_non_null(plans_get(all, &small, bucket_rows[i], why));
+    assert_counts(all, 1, BUCKETS);
+    assert_true(plans_keep(all));
+    plans_free(&all);
+
+    tuning by_rows = kept(p, "choices by rows"), same = kept(p, "choices");
+    int others = 0, unsafe = 0;
+    plan_shape_name(&small, shape);
+    assert_int_equal(same.entries, 1);
+    assert_string_equal(same.entry[0].name, shape);
+    assert_int_equal(by_rows.entries, BUCKETS);
+    for (int i = 0; i < BUCKETS; i++) {
+        plan_candidate list[PLAN_CANDIDATES];
+        choice_name(shape, bucket_rows[i], name);
+        const choice *c = tuning_find(&by_rows, name);
+        const int n = planner_candidates(p->planner, &small, bucket_rows[i], list, why);
+        assert_non_null(c);
+        int rank = 0;
+        while (rank < n && !choice_equal(&list[rank].choice, c))
+            rank++;
+        for (int k = 0; k < rank; k++) /* those before it cannot be had at any price */
+            assert_false(list[k].exact && list[k].tensor_cores && !list[k].compiled &&
+                         plan_is_good(p->planner, &small, bucket_rows[i], &list[k].choice, why));
+        assert_true(rank < n);
+        others += !choice_equal(c, &same.entry[0].choice);
+        unsafe += !choice_is_safe(c, &small);
+    }
+    print_message("%d of %d are others, %d not safe\n", others, BUCKETS, unsafe);
+    assert_true(others > 0 && unsafe > 0);
+    tuning_done(&by_rows);
+    tuning_done(&same);
+}
+
+/* An entry for some rows is for these, and only where rows may have their own. */
+static void tables_by_rows_are_for_rows(void **state)
+{
+    const place *p = *state;
+    char why[PLAN_WHY_BYTES], shape[SHAPE_NAME_BYTES], name[SHAPE_NAME_BYTES];
+    plan_candidate list[PLAN_CANDIDATES];
+    tuning table = {.device = h200};
+    const int n = planner_candidates(p->planner, &small, 8, list, why);
+    int not = -1;
+    for (int i = 0; i < n && not < 0; i++)
+        if (list[i].exact && !list[i].compiled && !choice_is_safe(&list[i].choice, &small) &&
+            plan_is_good(p->planner, &small, 8, &list[i].choice, why))
+            not = i;
+    assert_true(not >= 0);
+    plan_shape_name(&small, shape);
+    choice_name(shape, 8, name);
+    assert_true(tuning_set(&table, name, &list[not ].choice));
+
+    plans *own = open_ones(p, &table, true);
+    assert_non_null(plans_get(own, &small, 8, why));
+    assert_counts(own, 0, 1);
+    size_t bytes;
+    plan_shape_name(&small, name);
+    char *text = plan_store_get(&p->store, &(plan_key){name, 8, &list[not ].choice}, &bytes);
+    assert_non_null(text); /* built with that very choice */
+    free(text);
+    assert_non_null(plans_get(own, &small, 2, why));
+    assert_counts(own, 1, 2);
+    plans_free(&own);
+
+    plans *all = open_plans(p, &table);
+    assert_non_null(plans_get(all, &small, 8, why));
+    assert_counts(all, 1, 1);
+    plans_free(&all);
+    assert_false(plan_is_good(p->planner, &small, EVERY_ROWS, &list[not ].choice, why));
     tuning_done(&table);
 }
 
@@ -196,6 +303,8 @@ int main(void)
         IN_A_FOLDER(plans_are_put_on_disk),
         IN_A_FOLDER(the_table_comes_first),
         IN_A_FOLDER(what_is_not_served_is_remembered),
+        IN_A_FOLDER(rows_have_their_own_when_they_may),
+        IN_A_FOLDER(tables_by_rows_are_for_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

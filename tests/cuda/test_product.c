@@ -57,7 +57,7 @@ static void assert_computed(bool bias, bool residual)
     char why[PRODUCT_WHY_BYTES];
     fill(&o.x[0][0][0], sizeof o / sizeof(uint16_t), 1);
     fake_cublaslt_offer(&plain, 1);
-    assert_true(product_choose(no_handle(), &s, &c, why));
+    assert_true(product_choose(no_handle(), &s, EVERY_ROWS, &c, why));
     product *p = product_new(&s, ROWS, why);
     if (!p)
         fail_msg("%s", why);
@@ -93,7 +93,7 @@ static uint64_t chosen(const fake_algo *algo, int n)
     choice c;
     char why[PRODUCT_WHY_BYTES];
     fake_cublaslt_offer(algo, n);
-    if (product_choose(no_handle(), &shape, &c, why))
+    if (product_choose(no_handle(), &shape, EVERY_ROWS, &c, why))
         return c.algo[0];
     assert_true(why[0]);
     return UINT64_MAX;
@@ -119,7 +119,7 @@ static void choices_of_another_kind_are_refused(void **state)
     (void)state;
     const choice engine = {.kind = CHOICE_ENGINE, .engine = 41};
     char why[PRODUCT_WHY_BYTES] = "";
-    assert_false(product_is_good(no_handle(), &shape, &engine, why));
+    assert_false(product_is_good(no_handle(), &shape, EVERY_ROWS, &engine, why));
     assert_non_null(strstr(why, "product f16 4096 320>320"));
 }
 

@@ -41,7 +41,7 @@ choice bench_choice(const bench *b, const plan_shape *s)
 {
     plan_pick pick;
     char why[PLAN_WHY_BYTES];
-    if (!plan_choose(b->planner, s, &pick, why))
+    if (!plan_choose(b->planner, s, EVERY_ROWS, &pick, why))
         fail_msg("%s", why);
     return pick.choice;
 }

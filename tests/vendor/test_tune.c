@@ -3,6 +3,7 @@
  * wrong on disk costs time or is refused with a reason. The stand-ins' heuristics disagree between
  * two starts (OVERPAINT_VENDOR_SEED), as the vendor's may. */
 #include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,10 +67,15 @@ static void cache_free(char *cache)
     free(cache);
 }
 
-static rig open_with(const char *cache, const char *seed)
+static rig open_as(dev_exact exact, const char *cache, const char *seed)
 {
     setenv("OVERPAINT_VENDOR_SEED", seed, 1);
-    return rig_open("tiny", (dev_options){.backend = "cuemu", .cache = cache});
+    return rig_open("tiny", (dev_options){.backend = "cuemu", .cache = cache, .exact = exact});
+}
+
+static rig open_with(const char *cache, const char *seed)
+{
+    return open_as(EXACT_ON, cache, seed);
 }
 
 /* ---- what it computes ---- */
@@ -198,12 +204,12 @@ static void count_line(void *arg, const tune_line *l)
 }
 
 /* Tunes for the decoder for so long; the table's hash. */
-static uint64_t tune(const char *cache, double seconds, tune_result *result)
+static uint64_t tune_as(dev_exact exact, const char *cache, double seconds, tune_result *result)
 {
     int lines = 0;
     char why[256] = "";
-    rig dry = rig_open("tiny", (dev_options){.backend = "cuemu", .dry = true});
-    rig real = open_with(cache, "3");
+    rig dry = rig_open("tiny", (dev_options){.backend = "cuemu", .dry = true, .exact = exact});
+    rig real = open_as(exact, cache, "3");
     const tune_options o = {.dry = dry.d,
                             .walk = walk_decoder,
                             .arg = dry.m,
@@ -213,19 +219,32 @@ static uint64_t tune(const char *cache, double seconds, tune_result *result)
     const bool good = dev_tune(real.d, &o, result, why);
     assert_string_equal(why, "");
     assert_true(good);
-    assert_int_equal(lines, result->tuned);
+    assert_true(exact == EXACT_OFF ? lines >= result->tuned : lines == result->tuned);
     rig_close(&real);
     rig_close(&dry);
     return result->hash;
 }
 
-static void assert_class(const char *cache, uint64_t hash, bool is)
+static uint64_t tune(const char *cache, double seconds, tune_result *result)
+{
+    return tune_as(EXACT_ON, cache, seconds, result);
+}
+
+static void assert_class_of(dev_exact exact, const char *cache, uint64_t hash, bool is)
 {
     char end[64];
-    rig r = open_with(cache, "4");
-    snprintf(end, sizeof end, "tuning %016llx", (unsigned long long)hash);
-    assert_int_equal(strstr(r.d->class_name, end) != NULL, is);
+    rig r = open_as(exact, cache, "4");
+    snprintf(end, sizeof end, "tuning %016llx%s", (unsigned long long)hash,
+             exact == EXACT_OFF ? ", exact off" : "");
+    const size_t n = strlen(r.d->class_name), m = strlen(end);
+    assert_true(n > m);
+    assert_int_equal(strcmp(r.d->class_name + n - m, end) == 0, is);
     rig_close(&r);
+}
+
+static void assert_class(const char *cache, uint64_t hash, bool is)
+{
+    assert_class_of(EXACT_ON, cache, hash, is);
 }
 
 static void a_little_time_serves_the_most_work(void **state)
@@ -381,6 +400,94 @@ static void without_a_folder_nothing_is_timed(void **state)
     rig_close(&cpu);
 }
 
+/* ---- rows with choices of their own ---- */
+
+typedef struct {
+    uint64_t asked_one, asked_both; /* after one row alone, and then both */
+    int others;                     /* rows that are not the same in both */
+    double distance;                /* the most that a pixel differs */
+} by_rows;
+
+static by_rows compare_rows(rig *r)
+{
+    by_rows found = {0};
+    float *alone[ROWS], *both;
+    for (int i = 0; i < ROWS; i++)
+        alone[i] = decode(r, i, 1);
+    found.asked_one = r->d->asked;
+    both = decode(r, 0, ROWS);
+    rig_check(r);
+    found.asked_both = r->d->asked;
+    for (int i = 0; i < ROWS; i++) {
+        const float *other = both + i * VALUES;
+        found.others += memcmp(alone[i], other, VALUES * sizeof *other) != 0;
+        for (int k = 0; k < VALUES; k++)
+            found.distance = fmax(found.distance, fabs((double)alone[i][k] - (double)other[k]));
+        free(alone[i]);
+    }
+    free(both);
+    return found;
+}
+
+static void only_off_chooses_for_each_number_of_rows(void **state)
+{
+    (void)state;
+    static const dev_exact strict[] = {EXACT_ON, EXACT_PAIRS};
+    char *cache = cache_new();
+    for (int i = 0; i < 2; i++) {
+        rig r = open_as(strict[i], NULL, "1");
+        const by_rows same = compare_rows(&r);
+        assert_true(same.asked_one > 0);
+        assert_int_equal(same.asked_both, same.asked_one);
+        assert_int_equal(same.others, 0);
+        assert_int_equal(dev_rows(r.d, 3), strict[i] == EXACT_PAIRS ? 3 : 4);
+        rig_close(&r);
+    }
+    for (int start = 0; start < 2; start++) {
+        rig r = open_as(EXACT_OFF, cache, "1");
+        const by_rows own = compare_rows(&r);
+        print_message("off: asked %d and %d times, %d rows are others, by %.1e\n",
+                      (int)own.asked_one, (int)own.asked_both, own.others, own.distance);
+        assert_int_equal(own.asked_one > 0, start == 0); /* the second start asks nothing */
+        assert_int_equal(own.asked_both > own.asked_one, start == 0);
+        assert_true(own.others > 0 && own.distance < 0.02);
+        assert_int_equal(dev_rows(r.d, 3), 4);
+        rig_close(&r);
+    }
+    rig r = open_with(cache, "2"); /* what it left behind is nothing to others */
+    const by_rows same = compare_rows(&r);
+    assert_true(same.asked_one > 0);
+    assert_int_equal(same.others, 0);
+    rig_close(&r);
+    cache_free(cache);
+}
+
+/* Each mode has a table of its own. */
+static void off_is_tuned_row_by_row(void **state)
+{
+    (void)state;
+    char *cache = cache_new();
+    tune_result result, other;
+    plan_store store;
+    const uint64_t hash = tune_as(EXACT_OFF, cache, 0.5, &result);
+    assert_true(result.tuned > 0);
+    assert_class_of(EXACT_OFF, cache, hash, true);
+    assert_class_of(EXACT_ON, cache, hash, false);
+    tuning t = table_of(cache, &result, &store);
+    assert_true(t.entries >= result.tuned);
+    for (int i = 0; i < t.entries; i++)
+        assert_non_null(strstr(t.entry[i].name, ", rows "));
+    tuning_done(&t);
+    const uint64_t same = tune(cache, 1e-6, &other);
+    assert_string_not_equal(other.path, result.path);
+    assert_class_of(EXACT_ON, cache, same, true);
+    assert_class_of(EXACT_OFF, cache, hash, true);
+    rig r = open_as(EXACT_OFF, cache, "5");
+    compare_rows(&r);
+    rig_close(&r);
+    cache_free(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +499,8 @@ int main(void)
         cmocka_unit_test(a_foreign_table_is_told_and_not_used),
         cmocka_unit_test(an_unsafe_entry_is_refused),
         cmocka_unit_test(without_a_folder_nothing_is_timed),
+        cmocka_unit_test(only_off_chooses_for_each_number_of_rows),
+        cmocka_unit_test(off_is_tuned_row_by_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,7 +132,7 @@ static void other_choices_give_others(void **state)
         if (list[i].compiled || (safe ? same >= 3 : others >= 3))
             continue;
         bool differs = count_different(b, &deep, &list[i].choice) > 0;
-        if (differs == plan_is_good(b->planner, &deep, &list[i].choice, why)) {
+        if (differs == plan_is_good(b->planner, &deep, EVERY_ROWS, &list[i].choice, why)) {
             char text[CHOICE_TEXT_BYTES];
             choice_write(&list[i].choice, text);
             fail_msg("%s: %s bytes, called %s", text, differs ? "other" : "the same",

@@ -85,7 +85,7 @@ static choice choice_of(cublasLtHandle_t handle, const product_shape *s)
 {
     char why[PRODUCT_WHY_BYTES];
     choice c;
-    if (!product_choose(handle, s, &c, why))
+    if (!product_choose(handle, s, EVERY_ROWS, &c, why))
         fail_msg("%s", why);
     return c;
 }
@@ -175,7 +175,7 @@ static void refused_algorithms_give_others(void **state)
                             sizeof id, &bytes) == CUBLAS_STATUS_SUCCESS;
          c.algo[1]++) {
         int n = count_different(handle, s, &c);
-        assert_int_equal(product_is_good(handle, s, &c, why), n == 0);
+        assert_int_equal(product_is_good(handle, s, EVERY_ROWS, &c, why), n == 0);
         good += n == 0;
         different += n > 0;
         stuck += n < 0;
@@ -299,7 +299,7 @@ static void failures_are_told(void **state)
     int failed = 0;
     for (int n = 1; n < 40; n++) {
         fail_at(n);
-        bool chosen = product_choose(handle, &shapes[0], &c, why);
+        bool chosen = product_choose(handle, &shapes[0], EVERY_ROWS, &c, why);
         assert_true(chosen || strstr(why, "no memory"));
         failed += !chosen;
     }

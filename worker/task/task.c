@@ -227,6 +227,7 @@ int task_infotext(char **out, const task *t, const job *j, int scene, int number
         t->samples ? task_add_settings(&text, t, j, &t->scene[scene], number, model, hash, e) : 0;
     if (!rc && row_of(j)->settings)
         rc = row_of(j)->settings(&text, t, j, scene, e);
+    rc = rc ? rc : infotext_add(&text, "Exact", t->by_rows ? "off" : NULL, e);
     rc = rc ? rc : infotext_add(&text, "Version", "overpaint " OVERPAINT_VERSION, e);
     if (!rc)
         rc = infotext_write(&text, out, e);

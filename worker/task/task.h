@@ -78,6 +78,7 @@ typedef struct task {
     bool from_picture; /* sampling starts from init pictures */
     bool samples;      /* it needs a model */
     bool hides;        /* that model sees what is masked, and where: the engine says so */
+    bool by_rows;      /* its bytes may depend on what it was batched with: the engine says so */
     guidances guidances;
     task_picture *result; /* owned; filled by task_compose */
     int results;
