@@ -138,8 +138,8 @@ static void pairs_need_their_memory(void **state)
     static const dev_exact modes[] = {EXACT_ON, EXACT_PAIRS};
     int64_t least[2];
     for (int i = 0; i < 2; i++) {
-        int64_t low = 1 << 20, high = 256 << 20; /* too little, and enough */
-        while (high - low > 2 << 20) {
+        int64_t low = 32 << 20, high = 128 << 20; /* too little, and enough */
+        while (high - low > 1 << 19) {
             err e = {0};
             const int64_t budget = (low + high) / 2;
             service_options o = {.devices = 1, .memory_budget = budget};
@@ -147,7 +147,7 @@ static void pairs_need_their_memory(void **state)
             service *s = service_new(&o, &e);
             work *w = jobs_simple("tiny3", "a AND b AND c AND d AND e");
             assert_non_null(s);
-            w->job.width = w->job.height = 256;
+            w->job.width = w->job.height = 128;
             w->job.steps = 1;
             jobs_run(s, &w, 1);
             *(w->error.code ? &low : &high) = budget;
