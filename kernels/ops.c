@@ -83,6 +83,9 @@ void op_pack_all(dev *d, const pack_item *item, int n)
     for (int i = 0; i < n; i++) {
         assert(item[i].w.data && item[i].source);
         assert(item[i].type == F32 || item[i].type == F16 || item[i].type == BF16);
+        const int64_t end = item[i].first + pack_count(&item[i]);
+        assert(item[i].first >= 0 && item[i].first % PACK_CHANNELS == 0 && end <= item[i].w.out &&
+               (end % PACK_CHANNELS == 0 || end == item[i].w.out));
     }
     d->kernels->pack(d, &(pack_args){.n = n, .item = item});
 }
@@ -202,19 +205,28 @@ tensor op_layer_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift, 
 tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads, bool causal,
                     const int32_t *keys)
 {
-    int64_t n = q.dim[0], tq = q.dim[2], tk = k.dim[2], c = q.dim[3];
-    assert(is_map(d, q) && is_map(d, k) && is_map(d, v));
-    assert(q.dim[1] == 1 && is_shape(k, n, 1, tk, c) && tensor_same_shape(k, v));
-    assert(heads > 0 && c % heads == 0);
-    for (int64_t i = 0; keys && i < n; i++)
-        assert(keys[i] >= 1 && keys[i] <= tk);
-    const attention_args a = {.out = result_like(d, out, d->storage, q),
-                              .q = q,
-                              .k = k,
-                              .v = v,
-                              .heads = heads,
-                              .causal = causal,
-                              .keys = keys};
+    assert(heads > 0 && q.dim[3] % heads == 0 && k.dim[3] == q.dim[3]);
+    return op_attend(d, out,
+                     (attention_args){.q = q,
+                                      .k = k,
+                                      .v = v,
+                                      .heads = heads,
+                                      .head = (int)(q.dim[3] / heads),
+                                      .causal = causal,
+                                      .keys = keys});
+}
+
+tensor op_attend(dev *d, tensor *out, attention_args a)
+{
+    const int64_t n = a.q.dim[0], tq = a.q.dim[2], tk = a.k.dim[2];
+    const int64_t c = (int64_t)a.heads * a.head;
+    assert(is_map(d, a.q) && is_map(d, a.k) && is_map(d, a.v));
+    assert(is_shape(a.q, n, 1, tq, a.q.dim[3]) && is_shape(a.k, n, 1, tk, a.k.dim[3]));
+    assert(tensor_same_shape(a.k, a.v) && a.heads > 0 && a.head > 0 && c <= a.q.dim[3]);
+    assert(a.k_at >= 0 && a.k_at + c <= a.k.dim[3] && a.v_at >= 0 && a.v_at + c <= a.v.dim[3]);
+    for (int64_t i = 0; a.keys && i < n; i++)
+        assert(a.keys[i] >= 1 && a.keys[i] <= tk);
+    a.out = result(d, out, d->storage, n, 1, tq, c);
     if (ready(d, 4.0 * (double)(n * c) * (double)(tq * tk)))
         d->kernels->attention(d, &a);
     return a.out;

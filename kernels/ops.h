@@ -40,6 +40,8 @@ tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
 tensor op_layer_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift, double eps);
 tensor op_attention(dev *d, tensor *out, tensor q, tensor k, tensor v, int heads, bool causal,
                     const int32_t *keys);
+/* The same of channels that lie in wider rows: all but `out` of what the kernel takes. */
+tensor op_attend(dev *d, tensor *out, attention_args a);
 tensor op_geglu(dev *d, tensor *out, tensor x);
 tensor op_activate(dev *d, tensor *out, tensor x, activation act);
 tensor op_add(dev *d, tensor *out, tensor a, tensor b);

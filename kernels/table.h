@@ -65,13 +65,23 @@ typedef struct {
 } reserve_args;
 
 /* A weight that has its memory, and its matrix [out][in][k][k] in the file: F32, F16 or BF16,
- * unaligned. It is packed times 2^exponent. */
+ * unaligned. It is packed times 2^exponent. A weight may be made of several such matrices, each an
+ * item with some of its output channels: from `first` on, `count` of them (0: all), multiples of
+ * PACK_CHANNELS but for the last count. */
+enum { PACK_CHANNELS = 32 };
+
 typedef struct {
     weight w;
     const void *source;
     dtype type;
     int exponent;
+    int64_t first, count;
 } pack_item;
+
+static inline int64_t pack_count(const pack_item *item)
+{
+    return item->count ? item->count : item->w.out;
+}
 
 /* pack: fills n weights at once: many are too small to be shared by threads. */
 typedef struct {
@@ -116,12 +126,14 @@ typedef struct {
     double eps;
 } layer_norm_args;
 
-/* attention: softmax(q k^T / sqrt(d)) v per head; q [n,1,tq,heads*d], k v [n,1,tk,heads*d].
- * Keys at or beyond keys[i] of sample i are ignored (keys NULL: all tk). causal: key j <= query i.
- */
+/* attention: softmax(q k^T / sqrt(head)) v per head, out [n,1,tq,heads*head]. The queries are the
+ * first heads*head channels of q [n,1,tq,>=], keys and values those of k and v [n,1,tk,>=] from
+ * k_at and v_at on; the three may be one tensor. Keys at or beyond keys[i] of sample i are ignored
+ * (keys NULL: all tk). causal: key j <= query i. */
 typedef struct {
-    tensor out, q, k, v;
-    int heads;
+    tensor out, q, k, v; /* k and v of one shape */
+    int64_t k_at, v_at;
+    int heads, head; /* channels of a head */
     bool causal;
     const int32_t *keys; /* host, n entries, 1..tk */
 } attention_args;

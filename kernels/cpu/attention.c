@@ -15,7 +15,7 @@ enum { KEYS = 256, BAND_PANELS = 4 };
 typedef struct {
     const simd *simd;
     const attention_args *a;
-    int64_t d, tq, tk, c;
+    int64_t d, tq, tk;
     int64_t key_blocks, bands, band_panels;
     float *k; /* [n][heads][tk][d] */
     float *v; /* [n][heads][key block][d][row_stride(KEYS)] */
@@ -33,9 +33,10 @@ static head head_at(const plan *p, int64_t i)
     return (head){.sample = i / p->a->heads, .head = i % p->a->heads};
 }
 
-static const float *token(const plan *p, tensor t, head h, int64_t i)
+/* Token i's channels of a head, where all heads' begin with channel `at`. */
+static float *token(const plan *p, tensor t, int64_t at, head h, int64_t i)
 {
-    return (const float *)t.data + (h.sample * t.dim[2] + i) * p->c + h.head * p->d;
+    return (float *)t.data + (h.sample * t.dim[2] + i) * t.dim[3] + at + h.head * p->d;
 }
 
 static float *values_of(const plan *p, head h, int64_t block)
@@ -59,8 +60,8 @@ static void pack_tile(void *arg, int64_t tile, int thread)
     int64_t end = first + KEYS < p->tk ? first + KEYS : p->tk;
     float *keys = keys_of(p, h), *values = values_of(p, h, block);
     for (int64_t i = first; i < end; i++) {
-        const float *v = token(p, p->a->v, h, i);
-        memcpy(keys + i * p->d, token(p, p->a->k, h, i), (size_t)p->d * sizeof *keys);
+        const float *v = token(p, p->a->v, p->a->v_at, h, i);
+        memcpy(keys + i * p->d, token(p, p->a->k, p->a->k_at, h, i), (size_t)p->d * sizeof *keys);
         for (int64_t j = 0; j < p->d; j++)
             values[j * row_stride(KEYS) + i - first] = v[j];
     }
@@ -76,7 +77,7 @@ static void panel_begin(const plan *p, query_panel *q, head h, int64_t first)
 {
     float scale = (float)(1.4426950408889634 / sqrt((double)p->d)); /* of powers of two */
     for (int i = 0; i < PANEL; i++) {
-        const float *from = first + i < p->tq ? token(p, p->a->q, h, first + i) : NULL;
+        const float *from = first + i < p->tq ? token(p, p->a->q, 0, h, first + i) : NULL;
         for (int64_t j = 0; j < p->d; j++)
             q->queries[j * PANEL + i] = from ? from[j] * scale : 0;
         q->state.most[i] = -INFINITY;
@@ -88,8 +89,7 @@ static void panel_begin(const plan *p, query_panel *q, head h, int64_t first)
 static void panel_end(const plan *p, const query_panel *q, head h, int64_t first)
 {
     for (int i = 0; i < PANEL && first + i < p->tq; i++) {
-        float *to = (float *)p->a->out.data +
-                    (token(p, p->a->q, h, first + i) - (const float *)p->a->q.data);
+        float *to = token(p, p->a->out, 0, h, first + i);
         float factor = 1 / q->state.sum[i];
         for (int64_t j = 0; j < p->d; j++)
             to[j] = q->sums[j * PANEL + i] * factor;
@@ -146,12 +146,7 @@ static void attention_tile(void *arg, int64_t tile, int thread)
 
 void cpu_attention(dev *d, const attention_args *a)
 {
-    plan p = {.simd = cpu_of(d)->simd,
-              .a = a,
-              .c = a->q.dim[3],
-              .d = a->q.dim[3] / a->heads,
-              .tq = a->q.dim[2],
-              .tk = a->k.dim[2]};
+    plan p = {.simd = cpu_of(d)->simd, .a = a, .d = a->head, .tq = a->q.dim[2], .tk = a->k.dim[2]};
     int64_t heads = a->q.dim[0] * a->heads, panels = panels_of(p.tq);
     p.key_blocks = ceil_div(p.tk, KEYS);
     p.band_panels = panels < BAND_PANELS ? panels : BAND_PANELS;

@@ -6,6 +6,7 @@
  * simd.h. They take four times the memory of the 3x3 filters. */
 #include "kernels/cpu/cpu.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ static filter_transform filter_transform_make(void)
     }
     return g;
 }
+
+static_assert((int)PACK_CHANNELS % (int)PANEL == 0, "matrices of one weight share no panel");
 
 typedef struct {
     const simd *simd;
@@ -72,23 +75,26 @@ static void pack_filters(const plan *p, const pack_item *item, const char *from,
     }
 }
 
+/* Panel of the item's own. */
 static void pack_panel(const plan *p, const pack_item *item, int64_t panel)
 {
     const weight *w = &item->w;
-    const int64_t values = w->in * w->k * w->k, first = panel * PANEL;
-    const char *from =
-        (const char *)item->source + (size_t)(first * values) * dtype_bytes(item->type);
-    int rows = w->out - first < PANEL ? (int)(w->out - first) : PANEL;
+    const int64_t values = w->in * w->k * w->k, at = panel * PANEL, left = pack_count(item) - at;
+    const char *from = (const char *)item->source + (size_t)(at * values) * dtype_bytes(item->type);
+    const int rows = left < PANEL ? (int)left : PANEL;
     if (w->k == 1)
-        read_lines(p, item, values, (float *)w->data + first * values, from, values, rows);
+        read_lines(p, item, values, (float *)w->data + (item->first + at) * values, from, values,
+                   rows);
     else
-        pack_filters(p, item, from, panel, rows);
+        pack_filters(p, item, from, item->first / PANEL + panel, rows);
 }
 
 /* Enough panels that threads seldom meet in one huge page, which each of them would clear. */
-static int64_t tiles_of(const weight *w)
+static int64_t tiles_of(const pack_item *item)
 {
-    int64_t panels = panels_of(w->out), tiles = ceil_div((int64_t)w->bytes, TILE_BYTES);
+    const int64_t panels = panels_of(pack_count(item));
+    const int64_t bytes = (int64_t)item->w.bytes / panels_of(item->w.out) * panels;
+    const int64_t tiles = ceil_div(bytes, TILE_BYTES);
     return tiles < panels ? tiles : panels;
 }
 
@@ -98,9 +104,9 @@ static void pack_tile(void *arg, int64_t tile, int thread)
     (void)thread;
     const plan *p = arg;
     const pack_item *item = p->a->item;
-    while (tile >= tiles_of(&item->w))
-        tile -= tiles_of(&item++->w);
-    const int64_t panels = panels_of(item->w.out), tiles = tiles_of(&item->w);
+    while (tile >= tiles_of(item))
+        tile -= tiles_of(item++);
+    const int64_t panels = panels_of(pack_count(item)), tiles = tiles_of(item);
     for (int64_t i = part_begin(panels, tiles, tile); i < part_begin(panels, tiles, tile + 1); i++)
         pack_panel(p, item, i);
 }
@@ -110,7 +116,7 @@ void cpu_pack(dev *d, const pack_args *a)
     plan p = {.simd = cpu_of(d)->simd, .a = a, .transform = filter_transform_make()};
     int64_t tiles = 0;
     for (int i = 0; i < a->n; i++)
-        tiles += tiles_of(&a->item[i].w);
+        tiles += tiles_of(&a->item[i]);
     cpu_run(d, tiles, pack_tile, &p);
 }
 

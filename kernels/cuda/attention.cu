@@ -27,6 +27,7 @@ typedef struct {
     const void *q, *k, *v;
     const int32_t *keys;
     int64_t tq, tk;
+    int64_t q_row, kv_row, out_row; /* elements from one token to the next */
     int heads, head;
     bool causal;
     float scale; /* of scores, for powers of 2 */
@@ -34,8 +35,8 @@ typedef struct {
 
 /* Of a block: which sample and head, and how many keys it has. */
 typedef struct {
-    int64_t sample, row; /* elements from one token to the next */
-    int64_t from;        /* first channel of the head */
+    int64_t sample;
+    int64_t from; /* first channel of the head */
     int limit;
 } head_place;
 
@@ -43,7 +44,6 @@ DEVICE head_place place_of_block(const attention_plan &p)
 {
     head_place h;
     h.sample = blockIdx.y / p.heads;
-    h.row = (int64_t)p.heads * p.head;
     h.from = (int64_t)(blockIdx.y % p.heads) * p.head;
     h.limit = p.keys ? load(p.keys + h.sample) : (int)p.tk;
     return h;
@@ -188,11 +188,11 @@ DEVICE void put_rows(const attention_plan &p, const head_place &h, const flash_r
                 pack_f16(w.out[n][2 * half] * share[half], w.out[n][2 * half + 1] * share[half]);
         }
     sync_warp();
-    f16 *out = (f16 *)p.out + h.sample * p.tq * h.row + h.from;
+    f16 *out = (f16 *)p.out + h.sample * p.tq * p.out_row + h.from;
     for (int i = lane; i < 16 * (D / 8); i += 32) {
         const int query = first + i / (D / 8), c = i % (D / 8) * 8;
         if (query < p.tq && c < p.head)
-            store16(out + query * h.row + c,
+            store16(out + query * p.out_row + c,
                     shared_load16(rows + i / (D / 8) * pitch<D>::HALVES + c));
     }
 }
@@ -205,17 +205,17 @@ template <int D> static __global__ void BOUNDS(THREADS) flash_kernel(const atten
     const head_place h = place_of_block(p);
     const int warp_row = (int)threadIdx.x / 32 * 16, lane = (int)threadIdx.x % 32;
     const int first = (int)blockIdx.x * QUERIES;
-    const f16 *k = (const f16 *)p.k + h.sample * p.tk * h.row + h.from;
-    const f16 *v = (const f16 *)p.v + h.sample * p.tk * h.row + h.from;
+    const f16 *k = (const f16 *)p.k + h.sample * p.tk * p.kv_row + h.from;
+    const f16 *v = (const f16 *)p.v + h.sample * p.tk * p.kv_row + h.from;
     const int seen = p.causal && first + QUERIES < h.limit ? first + QUERIES : h.limit;
     const int tiles = (seen + KEYS - 1) / KEYS;
     flash_rows<D> w;
     f16 *mine = queries + warp_row * pitch<D>::HALVES;
 
-    fetch_rows<D>(queries, (const f16 *)p.q + h.sample * p.tq * h.row + h.from, h.row, p.head,
+    fetch_rows<D>(queries, (const f16 *)p.q + h.sample * p.tq * p.q_row + h.from, p.q_row, p.head,
                   first, QUERIES, (int)p.tq);
-    fetch_rows<D>(keys, k, h.row, p.head, 0, KEYS, h.limit);
-    fetch_rows<D>(values, v, h.row, p.head, 0, KEYS, h.limit);
+    fetch_rows<D>(keys, k, p.kv_row, p.head, 0, KEYS, h.limit);
+    fetch_rows<D>(values, v, p.kv_row, p.head, 0, KEYS, h.limit);
     copy_commit();
 #pragma unroll
     for (int i = 0; i < D / 8; i++)
@@ -228,8 +228,8 @@ template <int D> static __global__ void BOUNDS(THREADS) flash_kernel(const atten
         copy_wait<0>();
         sync_block(); /* this tile is here, and nobody reads the other one any more */
         if (t + 1 < tiles) {
-            fetch_rows<D>(keys + next * TILE, k, h.row, p.head, (t + 1) * KEYS, KEYS, h.limit);
-            fetch_rows<D>(values + next * TILE, v, h.row, p.head, (t + 1) * KEYS, KEYS, h.limit);
+            fetch_rows<D>(keys + next * TILE, k, p.kv_row, p.head, (t + 1) * KEYS, KEYS, h.limit);
+            fetch_rows<D>(values + next * TILE, v, p.kv_row, p.head, (t + 1) * KEYS, KEYS, h.limit);
             copy_commit();
         }
         if (t == 0) {
@@ -254,10 +254,9 @@ template <class E> static __global__ void BOUNDS(THREADS) plain_kernel(const att
     const int64_t query = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     if (query >= p.tq)
         return;
-    const E *q = (const E *)p.q + (h.sample * p.tq + query) * h.row + h.from;
-    const E *k = (const E *)p.k + h.sample * p.tk * h.row + h.from;
-    const E *v = (const E *)p.v + h.sample * p.tk * h.row + h.from;
-    E *out = (E *)p.out + (h.sample * p.tq + query) * h.row + h.from;
+    const E *q = (const E *)p.q + (h.sample * p.tq + query) * p.q_row + h.from;
+    const E *k = (const E *)p.k + h.sample * p.tk * p.kv_row + h.from;
+    const E *v = (const E *)p.v + h.sample * p.tk * p.kv_row + h.from;
     const int64_t seen = p.causal && query + 1 < h.limit ? query + 1 : h.limit;
     float mine[LANE_MOST], sum[LANE_MOST], most = MASKED, total = 0;
 #pragma unroll
@@ -265,7 +264,7 @@ template <class E> static __global__ void BOUNDS(THREADS) plain_kernel(const att
         mine[i] = i * 32 + lane < p.head ? widen(load(q + i * 32 + lane)) : 0;
         sum[i] = 0;
     }
-    for (int64_t key = 0; key < seen; key++, k += h.row, v += h.row) {
+    for (int64_t key = 0; key < seen; key++, k += p.kv_row, v += p.kv_row) {
         float score = 0;
 #pragma unroll
         for (int i = 0; i < LANE_MOST; i++)
@@ -281,6 +280,7 @@ template <class E> static __global__ void BOUNDS(THREADS) plain_kernel(const att
             if (i * 32 + lane < p.head)
                 sum[i] = sum[i] * shrink + share * widen(load(v + i * 32 + lane));
     }
+    E *out = (E *)p.out + (h.sample * p.tq + query) * p.out_row + h.from;
 #pragma unroll
     for (int i = 0; i < LANE_MOST; i++) {
         const float r[1] = {sum[i] / total};
@@ -312,10 +312,11 @@ template <int D> static int flash(cuda_stream stream, const attention_plan *plan
     return status ? status : LAUNCH((flash_kernel<D>), shape, p);
 }
 
-static bool flash_serves(const attention_args *a, int head)
+static bool flash_serves(const attention_args *a)
 {
-    return a->q.type == F16 && head % 8 == 0 && head <= 160 && is_tensor_wide(a->q) &&
-           is_tensor_wide(a->k) && is_tensor_wide(a->v) && is_tensor_wide(a->out);
+    return a->q.type == F16 && a->head % 8 == 0 && a->head <= 160 && a->k_at % 8 == 0 &&
+           a->v_at % 8 == 0 && is_tensor_wide(a->q) && is_tensor_wide(a->k) &&
+           is_tensor_wide(a->v) && is_tensor_wide(a->out);
 }
 
 int launch_attention(cuda_stream stream, const attention_args *a, size_t shared_most)
@@ -324,20 +325,24 @@ int launch_attention(cuda_stream stream, const attention_args *a, size_t shared_
         flash<16>, flash<32>,  flash<48>,  flash<64>,  flash<80>,
         flash<96>, flash<128>, flash<128>, flash<160>, flash<160>};
     static const int padded[] = {16, 32, 48, 64, 80, 96, 128, 128, 160, 160};
+    const size_t size = dtype_bytes(a->q.type);
     attention_plan p = {};
     p.out = a->out.data;
     p.q = a->q.data;
-    p.k = a->k.data;
-    p.v = a->v.data;
+    p.k = (const char *)a->k.data + (size_t)a->k_at * size;
+    p.v = (const char *)a->v.data + (size_t)a->v_at * size;
     p.keys = a->keys;
     p.tq = a->q.dim[2];
     p.tk = a->k.dim[2];
     p.heads = a->heads;
-    p.head = (int)a->q.dim[3] / a->heads;
+    p.head = a->head;
+    p.q_row = a->q.dim[3];
+    p.kv_row = a->k.dim[3];
+    p.out_row = a->out.dim[3];
     p.causal = a->causal;
     p.scale = (float)(1.44269504088896341 / sqrt((double)p.head));
     const int at = (p.head - 1) / 16;
-    if (flash_serves(a, p.head) && flash_shared(padded[at]) <= shared_most)
+    if (flash_serves(a) && flash_shared(padded[at]) <= shared_most)
         return by_head[at](stream, &p, a->q.dim[0]);
     return BY_TYPE(a->q.type, false, plain, stream, &p, a->q.dim[0]);
 }

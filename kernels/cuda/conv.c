@@ -19,7 +19,7 @@ void cuda_reserve(dev *d, const reserve_args *a)
                dtype_bytes(d->storage);
 }
 
-/* One output channel, from the file's [in][k][k]. */
+/* One output channel of the item's own, from the file's [in][k][k]. */
 static void pack_channel(const pack_item *item, dtype type, int64_t out, char *to)
 {
     const weight *w = &item->w;
@@ -44,15 +44,17 @@ static void pack_one(dev *d, const pack_item *item)
                  (long long)w->in);
         return;
     }
-    for (int64_t done = 0, now; done < w->out; done += now) {
+    char *begin = (char *)w->data + (size_t)item->first * channel;
+    const int64_t count = pack_count(item);
+    for (int64_t done = 0, now; done < count; done += now) {
         char *to = stage_take(d);
         if (!to)
             return;
-        now = w->out - done < most ? w->out - done : most;
+        now = count - done < most ? count - done : most;
         memset(to, 0, (size_t)now * channel);
         for (int64_t i = 0; i < now; i++)
             pack_channel(item, d->storage, done + i, to + (size_t)i * channel);
-        stage_send(d, (char *)w->data + (size_t)done * channel, (size_t)now * channel);
+        stage_send(d, begin + (size_t)done * channel, (size_t)now * channel);
     }
 }
 
@@ -237,8 +239,14 @@ static void run_sdpa(dev *d, gpu *g, const plan_shape *s, const attention_args *
     const float scale = 1 / sqrtf((float)s->attention.d);
     const plan_operand operand[PLAN_OPERANDS] = {PLAN_Q,     PLAN_K,       PLAN_V,   PLAN_Y,
                                                  PLAN_SCALE, PLAN_QUERIES, PLAN_KEYS};
-    void *const at[PLAN_OPERANDS] = {a->q.data,      a->k.data,       a->v.data,   a->out.data,
-                                     (void *)&scale, (void *)queries, (void *)keys};
+    const size_t size = dtype_bytes(a->q.type);
+    void *const at[PLAN_OPERANDS] = {a->q.data,
+                                     (char *)a->k.data + (size_t)a->k_at * size,
+                                     (char *)a->v.data + (size_t)a->v_at * size,
+                                     a->out.data,
+                                     (void *)&scale,
+                                     (void *)queries,
+                                     (void *)keys};
     run_plan(d, g, s, a->q.dim[0], operand, at, s->attention.counted ? 7 : 5);
 }
 
@@ -269,7 +277,10 @@ void cuda_attention(dev *d, const attention_args *a)
     note_tensor(&n, a->q);
     note_tensor(&n, a->k);
     note_tensor(&n, a->v);
+    note_number(&n, a->k_at);
+    note_number(&n, a->v_at);
     note_number(&n, a->heads);
+    note_number(&n, a->head);
     note_number(&n, a->causal);
     note_number(&n, a->keys != NULL);
     if (!begins(d, "attention", &n))

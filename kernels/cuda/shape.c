@@ -163,15 +163,15 @@ plan_shape product_as_conv(const product_shape *p)
 
 bool attention_shape_of(const attention_args *a, dtype type, plan_shape *s)
 {
-    int64_t c = a->q.dim[3], tq = a->q.dim[2], tk = a->k.dim[2];
+    int64_t tq = a->q.dim[2], tk = a->k.dim[2];
     *s = (plan_shape){.kind = SHAPE_ATTENTION,
                       .type = type,
                       .attention = {.heads = a->heads,
-                                    .d = c / a->heads,
+                                    .d = a->head,
                                     .tq = tq,
                                     .tk = tk,
-                                    .q_row = c,
-                                    .kv_row = c,
+                                    .q_row = a->q.dim[3],
+                                    .kv_row = a->k.dim[3],
                                     .counted = a->keys || tq != tk}};
     return !a->causal;
 }

@@ -26,20 +26,21 @@ static void attend(float *out, const float *q, const float *k, const float *v, i
 
 void ref_attention(dev *d, const attention_args *a)
 {
-    int64_t n = a->q.dim[0], tq = a->q.dim[2], tk = a->k.dim[2], c = a->q.dim[3];
-    int64_t head = c / a->heads;
+    int64_t n = a->q.dim[0], tq = a->q.dim[2], tk = a->k.dim[2], head = a->head;
+    int64_t c = a->heads * head, width = a->q.dim[3], stride = a->k.dim[3];
     size_t mark = dev_mark(d);
     double *score = dev_scratch(d, (size_t)(tk + head) * sizeof *score);
     for (int64_t i = 0; i < n && score; i++) {
         int64_t keys = a->keys ? a->keys[i] : tk;
-        const float *q = tensor_sample(a->q, i).data, *k = tensor_sample(a->k, i).data;
-        const float *v = tensor_sample(a->v, i).data;
+        const float *q = tensor_sample(a->q, i).data;
+        const float *k = (const float *)tensor_sample(a->k, i).data + a->k_at;
+        const float *v = (const float *)tensor_sample(a->v, i).data + a->v_at;
         float *out = tensor_sample(a->out, i).data;
         for (int64_t t = 0; t < tq; t++) {
             int64_t seen = a->causal && t + 1 < keys ? t + 1 : keys;
             for (int64_t at = 0; at < c; at += head)
-                attend(out + t * c + at, q + t * c + at, k + at, v + at, seen, head, c, score,
-                       score + tk);
+                attend(out + t * c + at, q + t * width + at, k + at, v + at, seen, head, stride,
+                       score, score + tk);
         }
     }
     dev_release(d, mark);

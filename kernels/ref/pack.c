@@ -17,8 +17,8 @@ static void pack_one(const pack_item *item)
     const weight *w = &item->w;
     const int64_t taps = (int64_t)w->k * w->k;
     const float scale = ldexpf(1, item->exponent);
-    float *to = w->data;
-    for (int64_t o = 0; o < w->out; o++)
+    float *to = (float *)w->data + item->first * taps * w->in;
+    for (int64_t o = 0; o < pack_count(item); o++)
         for (int64_t tap = 0; tap < taps; tap++)
             for (int64_t i = 0; i < w->in; i++)
                 *to++ = scale * load_float(item->source, item->type, (o * w->in + i) * taps + tap);

@@ -152,13 +152,18 @@ static void attention_is_counted(void **state)
     (void)state;
     plan_shape s;
     int32_t keys[1] = {77};
-    attention_args a = {.q = {.dim = {1, 1, 64, 320}}, .k = {.dim = {1, 1, 64, 320}}, .heads = 8};
+    attention_args a = {
+        .q = {.dim = {1, 1, 64, 320}}, .k = {.dim = {1, 1, 64, 320}}, .heads = 8, .head = 40};
     assert_true(attention_shape_of(&a, F16, &s));
     assert_named(&s, "attention f16 8x40 64 over 64 q320 kv320");
     a.k.dim[2] = 77;
     a.keys = keys;
     assert_true(attention_shape_of(&a, F16, &s));
     assert_named(&s, "attention f16 8x40 64 over 77 q320 kv320 counted");
+    a.k.dim[3] = 640;
+    a.q.dim[3] = 960;
+    attention_shape_of(&a, F16, &s);
+    assert_named(&s, "attention f16 8x40 64 over 77 q960 kv640 counted");
     a.causal = true;
     assert_false(attention_shape_of(&a, F16, &s));
 }

@@ -19,9 +19,12 @@ float rounded_to(float v, dtype type)
 
 /* ---- weights: kept on the host as they are in the file, packed by each convolution ---- */
 
+enum { PARTS_MOST = 4 };
+
+/* The items that a weight is packed from, each matrix where all of them as F32 would have it. */
 typedef struct {
-    dtype type;
-    int exponent;
+    int parts;
+    pack_item part[PARTS_MOST];
 } packed;
 
 static void call_reserve(dev *d, const reserve_args *a)
@@ -41,24 +44,33 @@ static void call_reserve(dev *d, const reserve_args *a)
 
 static void call_pack(dev *d, const pack_args *a)
 {
-    (void)d;
     for (int i = 0; i < a->n; i++) {
-        const pack_item *item = &a->item[i];
-        const weight *w = &item->w;
-        *(packed *)w->data = (packed){item->type, item->exponent};
-        memcpy((char *)w->data + sizeof(packed), item->source,
-               (size_t)(w->out * w->in * w->k * w->k) * dtype_bytes(item->type));
+        pack_item item = a->item[i];
+        const weight *w = &item.w;
+        const size_t channel = (size_t)(w->in * w->k * w->k);
+        packed *all = w->data;
+        char *to = (char *)(all + 1) + (size_t)item.first * channel * sizeof(float);
+        if (item.first == 0)
+            all->parts = 0;
+        if (all->parts == PARTS_MOST) {
+            dev_fail(d, DEV_BROKEN, "a weight of more than %d matrices", PARTS_MOST);
+            return;
+        }
+        memcpy(to, item.source, (size_t)pack_count(&item) * channel * dtype_bytes(item.type));
+        item.source = to;
+        all->part[all->parts++] = item;
     }
 }
 
 static weight pack_there(adapter *as, const weight *w, int stride)
 {
-    const packed *head = w->data;
+    packed all = *(const packed *)w->data;
     weight there = {.out = w->out, .in = w->in, .k = w->k};
     arena_release(&as->weights, 0);
     op_reserve(as->to, &there, &as->weights, stride);
-    const pack_item item = {there, head + 1, head->type, head->exponent};
-    op_pack_all(as->to, &item, 1);
+    for (int i = 0; i < all.parts; i++)
+        all.part[i].w = there;
+    op_pack_all(as->to, all.part, all.parts);
     return there;
 }
 
@@ -117,8 +129,8 @@ static void call_attention(dev *d, const attention_args *a)
     attention_args b = *a;
     b.out = send_out(&v, a->out);
     b.q = send(&v, a->q);
-    b.k = send(&v, a->k);
-    b.v = send(&v, a->v);
+    b.k = send_or(&v, a->k, a->q, b.q);
+    b.v = send_or(&v, a->v, a->k, b.k);
     lend(&v, &b.keys, a->keys, a->q.dim[0], sizeof *a->keys);
     visit_end(&v, walk_attention, &b);
 }

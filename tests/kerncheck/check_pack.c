@@ -5,8 +5,23 @@
 enum { OUT, X, MATRIX, SMALLER = 7 };
 
 typedef struct {
-    int k, exponent;
+    int k, exponent[2];
+    int64_t split; /* output channels of the first of two matrices; 0: there is one */
 } own;
+
+/* The matrix as one item, or as two, each times its own power of two. */
+static int parts_of(pack_item item[2], const weight *w, tensor m, const own *o)
+{
+    const size_t channel = (size_t)(w->in * w->k * w->k) * dtype_bytes(m.type);
+    item[0] = (pack_item){
+        .w = *w, .source = m.data, .type = m.type, .exponent = o->exponent[0], .count = o->split};
+    if (o->split == 0)
+        return 1;
+    item[1] = (pack_item){*w,       (const char *)m.data + (size_t)o->split * channel,
+                          m.type,   o->exponent[1],
+                          o->split, w->out - o->split};
+    return 2;
+}
 
 static void call(dev *d, const trial *t, const tensor *at, const weight *unused, int64_t first)
 {
@@ -15,11 +30,12 @@ static void call(dev *d, const trial *t, const tensor *at, const weight *unused,
     const tensor m = t->at[MATRIX].t;
     arena *to = d->options.dry ? &t->s->dry_weights : &t->s->weights;
     const own *o = t->own;
+    pack_item item[2];
     weight w = {.out = m.dim[0], .in = m.dim[1], .k = o->k};
     tensor out = at[OUT];
     arena_release(to, 0);
     op_reserve(d, &w, to, 1);
-    op_pack_all(d, &(pack_item){w, at[MATRIX].data, m.type, o->exponent}, 1);
+    op_pack_all(d, item, parts_of(item, &w, at[MATRIX], o));
     if (to->used < w.bytes || (d->status == DEV_OK && (w.data == NULL) != d->options.dry))
         trial_fail(t, "%s says %zu bytes, took %zu", d->name, w.bytes, to->used);
     if (!t->s->bench)
@@ -85,7 +101,9 @@ void check_pack(session *s)
     int k = real ? real[2] : draw_bool(&s->random) ? 1 : 3;
     int64_t out = real ? real[0] : size[0], in = real ? real[1] : size[1];
     int64_t side = k == 1 ? 1 : 3;
-    const own o = {k, -(int)draw_below(&s->random, SMALLER)};
+    own o = {k,
+             {-(int)draw_below(&s->random, SMALLER), -(int)draw_below(&s->random, SMALLER)},
+             PACK_CHANNELS * draw_below(&s->random, (out + PACK_CHANNELS - 1) / PACK_CHANNELS)};
     dtype type = (dtype)draw_below(&s->random, 3);
     trial t = trial_new(s, 1e-4, call);
     t.own = &o;
@@ -98,7 +116,7 @@ void check_pack(session *s)
     }
     trial_in(&t, MATRIX, SHARED, tensor_of(NULL, type, out, in, k, k));
     t.at[MATRIX].odd = true;
-    trial_shape(&t, "%lld->%lld k%d type %d times 2^%d", (long long)in, (long long)out, k, type,
-                o.exponent);
+    trial_shape(&t, "%lld->%lld k%d type %d times 2^%d, 2^%d from channel %lld on", (long long)in,
+                (long long)out, k, type, o.exponent[0], o.exponent[1], (long long)o.split);
     trial_run(&t);
 }

@@ -145,7 +145,10 @@ static void check_all(const char *isa, int threads)
     memset(to.base, 0xff, WEIGHTS); /* every value must be written, zeros too */
     for (int i = 0; i < COUNT; i++) {
         all[i] = reserve(d, &to, shapes[i / 3], (dtype)(i % 3), i % 2 ? i % 7 - 5 : 0);
-        item[i] = (pack_item){all[i].w, all[i].file + 1, all[i].type, all[i].exponent};
+        item[i] = (pack_item){.w = all[i].w,
+                              .source = all[i].file + 1,
+                              .type = all[i].type,
+                              .exponent = all[i].exponent};
     }
     op_pack_all(d, item, COUNT);
     assert_int_equal(d->status, DEV_OK);

@@ -2,18 +2,21 @@
 #include "worker/model/clip.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/model/layers.h"
 
 #define TEXT "cond_stage_model.transformer.text_model."
 
+enum { NAME_BYTES = 128 };
+
 static void load_layer(clip_layer *l, params *p, int i)
 {
+    char prefix[NAME_BYTES];
     l->norm1 = params_norm(p, TEXT "encoder.layers.%d.layer_norm1", i);
-    l->q = params_linear(p, TEXT "encoder.layers.%d.self_attn.q_proj", i);
-    l->k = params_linear(p, TEXT "encoder.layers.%d.self_attn.k_proj", i);
-    l->v = params_linear(p, TEXT "encoder.layers.%d.self_attn.v_proj", i);
+    snprintf(prefix, sizeof prefix, TEXT "encoder.layers.%d.self_attn", i);
+    l->qkv = layer_load_qkv(p, prefix, (const char *const[]){"q_proj", "k_proj", "v_proj"});
     l->out = params_linear(p, TEXT "encoder.layers.%d.self_attn.out_proj", i);
     l->norm2 = params_norm(p, TEXT "encoder.layers.%d.layer_norm2", i);
     l->fc1 = params_linear(p, TEXT "encoder.layers.%d.mlp.fc1", i);
@@ -44,11 +47,8 @@ void clip_done(clip *c)
 static void encoder_layer(dev *d, const clip_layer *l, tensor x, int heads)
 {
     size_t mark = dev_mark(d);
-    tensor a = layer_norm(d, NEW, x, &l->norm1);                    /* [n,1,t,c] */
-    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0}); /* [n,1,t,c] */
-    tensor k = layer_linear(d, NEW, a, &l->k, (conv2d_options){0});
-    tensor v = layer_linear(d, NEW, a, &l->v, (conv2d_options){0});
-    op_attention(d, &a, q, k, v, heads, true, NULL);                  /* [n,1,t,c] */
+    tensor a = layer_norm(d, NEW, x, &l->norm1);                      /* [n,1,t,c] */
+    layer_attend(d, a, a, &l->qkv, heads, true);                      /* [n,1,t,c] */
     layer_linear(d, &x, a, &l->out, (conv2d_options){.residual = x}); /* [n,1,t,c] */
 
     layer_norm(d, &a, x, &l->norm2);

@@ -6,7 +6,7 @@
 
 typedef struct {
     norm norm1, norm2;
-    conv q, k, v, out, fc1, fc2;
+    conv qkv, out, fc1, fc2;
 } clip_layer;
 
 typedef struct {

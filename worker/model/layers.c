@@ -31,6 +31,32 @@ tensor layer_norm(dev *d, tensor *out, tensor x, const norm *n)
     return op_layer_norm(d, out, x, n->scale, n->shift, 1e-5);
 }
 
+conv layer_load_qkv(params *p, const char *prefix, const char *const name[3])
+{
+    joint all = {0};
+    for (int i = 0; i < 3; i++)
+        params_beside(p, &all, "%s.%s", prefix, name[i]);
+    return params_join(p, &all);
+}
+
+void layer_attend(dev *d, tensor out, tensor x, const conv *qkv, int heads, bool causal)
+{
+    const int64_t c = out.dim[3];
+    const size_t mark = dev_mark(d);
+    tensor all = layer_linear(d, NEW, x, qkv, (conv2d_options){0}); /* [n,1,t,3c] */
+    assert(qkv->w.out == 3 * c && c % heads == 0);
+    op_attend(d, &out,
+              (attention_args){.q = all,
+                               .k = all,
+                               .v = all,
+                               .k_at = c,
+                               .v_at = 2 * c,
+                               .heads = heads,
+                               .head = (int)(c / heads),
+                               .causal = causal});
+    dev_release(d, mark);
+}
+
 tensor layer_upsample(dev *d, tensor *out, tensor x, const conv *c)
 {
     int64_t n = x.dim[0], h = 2 * x.dim[1], w = 2 * x.dim[2];

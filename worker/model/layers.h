@@ -15,6 +15,11 @@ tensor layer_linear(dev *d, tensor *out, tensor x, const conv *c, conv2d_options
 tensor layer_group_norm(dev *d, tensor *out, tensor x, const norm *n, group_norm_options o);
 tensor layer_norm(dev *d, tensor *out, tensor x, const norm *n); /* eps 1e-5 */
 
+/* Queries, keys and values of self-attention as one layer: "<prefix>.<name[i]>" side by side. */
+conv layer_load_qkv(params *p, const char *prefix, const char *const name[3]);
+/* out [n,1,t,c] = self-attention of x [n,1,t,c]; out may be x. */
+void layer_attend(dev *d, tensor out, tensor x, const conv *qkv, int heads, bool causal);
+
 /* nearest x2, then the convolution: [n,h,w,c] -> [n,2h,2w,o] */
 tensor layer_upsample(dev *d, tensor *out, tensor x, const conv *c);
 

@@ -100,42 +100,49 @@ static void upload(params *p, tensor to, const checkpoint_tensor *t, const void 
     checkpoint_release(p->file, t);
 }
 
-/* The tensor times 2^exponent as `type`, whatever the file has. */
-static tensor take_as(params *p, dtype type, int exponent, const checkpoint_tensor *t, int64_t rows,
-                      int64_t c)
+/* The tensor times 2^exponent in the type of `to`, whatever the file has. */
+static void fill(params *p, tensor to, int exponent, const checkpoint_tensor *t)
 {
-    tensor v = take(p, type, rows, c);
-    if ((t->type == type && exponent == 0) || reads_nothing(p)) {
-        upload(p, v, t, t->data);
-        return v;
+    if ((t->type == to.type && exponent == 0) || reads_nothing(p)) {
+        upload(p, to, t, t->data);
+        return;
     }
-    float *wide = malloc((size_t)(rows * c) * sizeof *wide);
+    float *wide = malloc((size_t)tensor_count(to) * sizeof *wide);
     if (!wide) {
         err_set(p->e, ERR_NO_MEMORY, "%s: no memory to convert tensor %s", checkpoint_path(p->file),
                 t->name);
-        return v;
+        return;
     }
-    for (int64_t i = 0; i < rows * c; i++)
+    for (int64_t i = 0; i < tensor_count(to); i++)
         wide[i] = ldexpf(load_float(t->data, t->type, i), exponent);
-    dev_upload_floats(p->d, v, wide);
+    dev_upload_floats(p->d, to, wide);
     free(wide);
     check_device(p, t->name);
     checkpoint_release(p->file, t);
+}
+
+static tensor take_as_f32(params *p, const checkpoint_tensor *t, int64_t rows, int64_t c)
+{
+    tensor v = take(p, F32, rows, c);
+    fill(p, v, 0, t);
     return v;
 }
 
-/* A vector of `c` numbers, times 2^exponent; c 0: of any length. */
-static tensor take_vector(params *p, dtype type, int exponent, const checkpoint_tensor *t,
-                          int64_t c)
+/* Is it a vector of `c` numbers? c 0: of any length. */
+static bool is_vector(params *p, const checkpoint_tensor *t, int64_t c)
 {
-    if (t->dims != 1 || !is_real(t->type) || t->dim[0] < 1 || (c && t->dim[0] != c)) {
-        char expected[64] = "a vector of F32, F16 or BF16";
-        if (c)
-            snprintf(expected, sizeof expected, "%lld values of F32, F16 or BF16", (long long)c);
-        refuse(p, t, expected);
-        return (tensor){0};
-    }
-    return take_as(p, type, exponent, t, 1, t->dim[0]);
+    char expected[64] = "a vector of F32, F16 or BF16";
+    if (t->dims == 1 && is_real(t->type) && t->dim[0] > 0 && (c == 0 || t->dim[0] == c))
+        return true;
+    if (c)
+        snprintf(expected, sizeof expected, "%lld values of F32, F16 or BF16", (long long)c);
+    refuse(p, t, expected);
+    return false;
+}
+
+static tensor take_vector(params *p, const checkpoint_tensor *t, int64_t c)
+{
+    return is_vector(p, t, c) ? take_as_f32(p, t, 1, t->dim[0]) : (tensor){0};
 }
 
 static bool is_convolution(const checkpoint_tensor *t)
@@ -157,40 +164,103 @@ void params_finish(params *p)
     p->waiting.bytes = 0;
 }
 
-static void pack_later(params *p, const weight *w, const checkpoint_tensor *t)
+/* The matrix is the weight's output channels from `first` on. */
+static void pack_later(params *p, const weight *w, const checkpoint_tensor *t, int64_t first)
 {
     if (reads_nothing(p))
         return;
-    p->waiting.item[p->waiting.count] =
-        (pack_item){*w, t->data, t->type, p->scaling.out - p->scaling.in};
+    p->waiting.item[p->waiting.count] = (pack_item){.w = *w,
+                                                    .source = t->data,
+                                                    .type = t->type,
+                                                    .exponent = p->scaling.out - p->scaling.in,
+                                                    .first = first,
+                                                    .count = t->dim[0]};
     p->waiting.source[p->waiting.count++] = t;
-    p->waiting.bytes += w->bytes;
+    p->waiting.bytes += w->bytes / (size_t)w->out * (size_t)t->dim[0];
     if (p->waiting.count == PARAMS_WAITING || p->waiting.bytes > WAITING_BYTES)
         params_finish(p);
 }
 
-static conv load_conv(params *p, int stride, const char *prefix)
+static int kernel_side(const checkpoint_tensor *t)
 {
-    conv c = {.stride = stride};
+    return t->dims == 4 ? (int)t->dim[2] : 1;
+}
+
+/* Does it fit beside the layers that were noted before it? */
+static bool fits_beside(params *p, const joint *b, const checkpoint_tensor *t)
+{
+    char expected[96];
+    const int64_t in = b->matrix[0]->dim[1];
+    if (t->dim[1] == in && kernel_side(t) == 1 && t->dim[0] % PACK_CHANNELS == 0 &&
+        b->out % PACK_CHANNELS == 0)
+        return true;
+    snprintf(expected, sizeof expected, "[a multiple of %d, %lld], to lie beside others",
+             PACK_CHANNELS, (long long)in);
+    refuse(p, t, expected);
+    return false;
+}
+
+static int64_t note_layer(params *p, joint *b, const char *prefix)
+{
+    const int64_t first = b->out;
     const checkpoint_tensor *t = failed(p) ? NULL : find(p, prefix, ".weight", true);
     if (!t)
-        return c;
+        return first;
     if (!is_convolution(t)) {
         refuse(p, t, "[out, in], [out, in, 1, 1] or [out, in, 3, 3] of F32, F16 or BF16");
-        return c;
+        return first;
     }
-    c.w = (weight){.out = t->dim[0],
-                   .in = t->dim[1],
-                   .k = t->dims == 4 ? (int)t->dim[2] : 1,
-                   .winograd = p->winograd};
+    if (b->count == PARAMS_BESIDE)
+        err_set(p->e, ERR_TOO_LARGE, "%s: more than %d layers beside %s", checkpoint_path(p->file),
+                PARAMS_BESIDE, t->name);
+    if (failed(p) || (b->count > 0 && !fits_beside(p, b, t)))
+        return first;
+    b->matrix[b->count] = t;
+    b->bias[b->count++] = find(p, prefix, ".bias", false);
+    b->out += t->dim[0];
+    return first;
+}
+
+/* The biases of all layers, zeros where one has none; not given when none has one. */
+static tensor join_biases(params *p, const joint *b)
+{
+    bool any = false;
+    for (int i = 0; i < b->count; i++)
+        any |= b->bias[i] != NULL;
+    if (!any)
+        return (tensor){0};
+    tensor all = take(p, p->d->storage, 1, b->out);
+    char *at = all.data;
+    for (int i = 0; i < b->count && !failed(p); i++) {
+        tensor part = tensor_of(at, all.type, 1, 1, 1, b->matrix[i]->dim[0]);
+        if (b->bias[i] && is_vector(p, b->bias[i], part.dim[3]))
+            fill(p, part, p->scaling.out, b->bias[i]);
+        at = at ? at + tensor_bytes(part) : NULL;
+    }
+    return all;
+}
+
+static conv join(params *p, int stride, const joint *b)
+{
+    conv c = {.stride = stride};
+    if (failed(p))
+        return c;
+    const checkpoint_tensor *t = b->matrix[0];
+    c.w = (weight){.out = b->out, .in = t->dim[1], .k = kernel_side(t), .winograd = p->winograd};
     op_reserve(p->d, &c.w, p->to, stride);
     check_device(p, t->name);
-    pack_later(p, &c.w, t);
-
-    const checkpoint_tensor *bias = failed(p) ? NULL : find(p, prefix, ".bias", false);
-    if (bias)
-        c.bias = take_vector(p, p->d->storage, p->scaling.out, bias, c.w.out);
+    for (int64_t i = 0, first = 0; i < b->count; first += b->matrix[i++]->dim[0])
+        pack_later(p, &c.w, b->matrix[i], first);
+    if (!failed(p))
+        c.bias = join_biases(p, b);
     return c;
+}
+
+static conv load_conv(params *p, int stride, const char *prefix)
+{
+    joint alone = {0};
+    note_layer(p, &alone, prefix);
+    return join(p, stride, &alone);
 }
 
 /* The name that a caller's format and arguments make. */
@@ -215,6 +285,17 @@ conv params_linear(params *p, const char *format, ...)
     return load_conv(p, 1, prefix);
 }
 
+int64_t params_beside(params *p, joint *b, const char *format, ...)
+{
+    FORMAT_NAME(prefix, format);
+    return note_layer(p, b, prefix);
+}
+
+conv params_join(params *p, const joint *b)
+{
+    return join(p, 1, b);
+}
+
 norm params_norm(params *p, const char *format, ...)
 {
     FORMAT_NAME(prefix, format);
@@ -223,9 +304,9 @@ norm params_norm(params *p, const char *format, ...)
     const checkpoint_tensor *shift = failed(p) ? NULL : find(p, prefix, ".bias", true);
     if (!scale || !shift)
         return n;
-    n.scale = take_vector(p, F32, 0, scale, 0);
+    n.scale = take_vector(p, scale, 0);
     if (!failed(p))
-        n.shift = take_vector(p, F32, 0, shift, n.scale.dim[3]);
+        n.shift = take_vector(p, shift, n.scale.dim[3]);
     return n;
 }
 
@@ -233,7 +314,7 @@ tensor params_vector(params *p, const char *format, ...)
 {
     FORMAT_NAME(name, format);
     const checkpoint_tensor *t = failed(p) ? NULL : find(p, name, "", true);
-    return t ? take_vector(p, F32, 0, t, 0) : (tensor){0};
+    return t ? take_vector(p, t, 0) : (tensor){0};
 }
 
 tensor params_table(params *p, bool as_f32, const char *format, ...)
@@ -247,7 +328,7 @@ tensor params_table(params *p, bool as_f32, const char *format, ...)
         return (tensor){0};
     }
     if (as_f32)
-        return take_as(p, F32, 0, t, t->dim[0], t->dim[1]);
+        return take_as_f32(p, t, t->dim[0], t->dim[1]);
     tensor v = take(p, t->type, t->dim[0], t->dim[1]);
     upload(p, v, t, t->data);
     return v;

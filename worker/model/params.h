@@ -32,6 +32,16 @@ typedef struct {
     } waiting;
 } params;
 
+enum { PARAMS_BESIDE = 256 };
+
+/* Linear layers that read the same input, to be loaded as one layer with their output channels side
+ * by side, multiples of PACK_CHANNELS each. Begins as zeros. */
+typedef struct {
+    int count;
+    int64_t out; /* channels so far */
+    const checkpoint_tensor *matrix[PARAMS_BESIDE], *bias[PARAMS_BESIDE];
+} joint;
+
 /* "<prefix>.weight" and "<prefix>.bias" of a convolution or linear layer. */
 typedef struct {
     weight w;
@@ -47,6 +57,11 @@ typedef struct {
 conv params_conv(params *p, int stride, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 conv params_linear(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Notes one more layer; the channel of the joint one where its own begin. */
+int64_t params_beside(params *p, joint *b, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The layers that were noted, as one: a single product for all of them. */
+conv params_join(params *p, const joint *b);
 norm params_norm(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A vector of any length, as F32. */
 tensor params_vector(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));

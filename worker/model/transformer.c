@@ -1,27 +1,27 @@
 /* Spatial transformer: see transformer.h. */
 #include "worker/model/transformer.h"
 
+#include <stdio.h>
+
 #include "worker/model/tokenizer.h"
 
-enum { CHANNELS_A_HEAD = 64 };
-
-static void load_attention(attention_layers *a, params *p, const char *prefix, const char *name)
-{
-    a->q = params_linear(p, "%s.transformer_blocks.0.%s.to_q", prefix, name);
-    a->k = params_linear(p, "%s.transformer_blocks.0.%s.to_k", prefix, name);
-    a->v = params_linear(p, "%s.transformer_blocks.0.%s.to_v", prefix, name);
-    a->out = params_linear(p, "%s.transformer_blocks.0.%s.to_out.0", prefix, name);
-}
+enum { CHANNELS_A_HEAD = 64, NAME_BYTES = 160 };
 
 void transformer_load(transformer *b, params *p, int heads, const char *prefix)
 {
+    char self[NAME_BYTES];
     *b = (transformer){0};
+    snprintf(self, sizeof self, "%s.transformer_blocks.0.attn1", prefix);
     b->norm = params_norm(p, "%s.norm", prefix);
     b->proj_in = params_linear(p, "%s.proj_in", prefix);
     b->norm1 = params_norm(p, "%s.transformer_blocks.0.norm1", prefix);
-    load_attention(&b->self, p, prefix, "attn1");
+    b->qkv = layer_load_qkv(p, self, (const char *const[]){"to_q", "to_k", "to_v"});
+    b->self_out = params_linear(p, "%s.to_out.0", self);
     b->norm2 = params_norm(p, "%s.transformer_blocks.0.norm2", prefix);
-    load_attention(&b->cross, p, prefix, "attn2");
+    b->q = params_linear(p, "%s.transformer_blocks.0.attn2.to_q", prefix);
+    b->k = params_linear(p, "%s.transformer_blocks.0.attn2.to_k", prefix);
+    b->v = params_linear(p, "%s.transformer_blocks.0.attn2.to_v", prefix);
+    b->cross_out = params_linear(p, "%s.transformer_blocks.0.attn2.to_out.0", prefix);
     b->norm3 = params_norm(p, "%s.transformer_blocks.0.norm3", prefix);
     b->ff_in = params_linear(p, "%s.transformer_blocks.0.ff.net.0.proj", prefix);
     b->ff_out = params_linear(p, "%s.transformer_blocks.0.ff.net.2", prefix);
@@ -45,16 +45,17 @@ static tensor project(dev *d, tensor x, const conv *l, int64_t portion)
     return tensor_reshape(y, n, 1, t, l->w.out);
 }
 
-/* y += out(attention(q(a), k(source), v(source))); a is used up. */
-static void attend(dev *d, const attention_layers *l, tensor y, tensor a, tensor source,
-                   int64_t portion, int heads, const int32_t *tokens)
+/* y += out(attention(q(a), k(context), v(context))); a is used up. */
+static void attend_to_text(dev *d, const transformer *b, tensor y, tensor a, tensor context,
+                           const int32_t *tokens)
 {
+    const int64_t portion = portion_of_text(context.dim[2]);
     size_t mark = dev_mark(d);
-    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0}); /* [n,1,t,c] */
-    tensor k = project(d, source, &l->k, portion);                  /* [n,1,tk,c] */
-    tensor v = project(d, source, &l->v, portion);                  /* [n,1,tk,c] */
-    op_attention(d, &a, q, k, v, heads, false, tokens);             /* [n,1,t,c] */
-    layer_linear(d, &y, a, &l->out, (conv2d_options){.residual = y});
+    tensor q = layer_linear(d, NEW, a, &b->q, (conv2d_options){0}); /* [n,1,t,c] */
+    tensor k = project(d, context, &b->k, portion);                 /* [n,1,tk,c] */
+    tensor v = project(d, context, &b->v, portion);                 /* [n,1,tk,c] */
+    op_attention(d, &a, q, k, v, b->heads, false, tokens);          /* [n,1,t,c] */
+    layer_linear(d, &y, a, &b->cross_out, (conv2d_options){.residual = y});
     dev_release(d, mark);
 }
 
@@ -80,9 +81,10 @@ void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
     layer_group_norm(d, &pixels, x, &b->norm, (group_norm_options){.eps = 1e-6}); /* [n,h,w,c] */
     layer_linear(d, &y, a, &b->proj_in, (conv2d_options){0});                     /* [n,1,t,c] */
     layer_norm(d, &a, y, &b->norm1);
-    attend(d, &b->self, y, a, a, t, b->heads, NULL);
+    layer_attend(d, a, a, &b->qkv, b->heads, false); /* [n,1,t,c] */
+    layer_linear(d, &y, a, &b->self_out, (conv2d_options){.residual = y});
     layer_norm(d, &a, y, &b->norm2);
-    attend(d, &b->cross, y, a, context, portion_of_text(context.dim[2]), b->heads, tokens);
+    attend_to_text(d, b, y, a, context, tokens);
     layer_norm(d, &a, y, &b->norm3);
     feed_forward(d, b, y, a);
     layer_linear(d, &xt, y, &b->proj_out, (conv2d_options){.residual = xt}); /* [n,1,t,c] */

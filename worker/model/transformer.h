@@ -6,14 +6,11 @@
 #include "worker/model/layers.h"
 
 typedef struct {
-    conv q, k, v, out;
-} attention_layers;
-
-typedef struct {
     int heads;
     norm norm, norm1, norm2, norm3;
     conv proj_in, proj_out;
-    attention_layers self, cross;
+    conv qkv, self_out;      /* self-attention */
+    conv q, k, v, cross_out; /* cross-attention to the text */
     conv ff_in, ff_out;
 } transformer;
 

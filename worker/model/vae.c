@@ -18,7 +18,7 @@ static const double EPS = 1e-6;
 
 typedef struct {
     norm norm;
-    conv q, k, v, out;
+    conv qkv, out;
     double eps;
 } self_attention;
 
@@ -74,9 +74,7 @@ static void load_attention(self_attention *a, const half *f, params *p, const ch
 {
     a->eps = eps_of(f);
     a->norm = params_norm(p, "%s.norm", name);
-    a->q = params_linear(p, "%s.q", name);
-    a->k = params_linear(p, "%s.k", name);
-    a->v = params_linear(p, "%s.v", name);
+    a->qkv = layer_load_qkv(p, name, (const char *const[]){"q", "k", "v"});
     p->scaling = (scaling){.out = f->stream};
     a->out = params_linear(p, "%s.proj_out", name);
     p->scaling = (scaling){0};
@@ -191,10 +189,7 @@ static void attend(dev *d, const self_attention *l, tensor x)
     size_t mark = dev_mark(d);
     tensor pixels = layer_group_norm(d, NEW, x, &l->norm, (group_norm_options){.eps = l->eps});
     tensor a = tensor_reshape(pixels, n, 1, h * w, c), xt = tensor_reshape(x, n, 1, h * w, c);
-    tensor q = layer_linear(d, NEW, a, &l->q, (conv2d_options){0}); /* [n,1,h*w,c] */
-    tensor k = layer_linear(d, NEW, a, &l->k, (conv2d_options){0});
-    tensor v = layer_linear(d, NEW, a, &l->v, (conv2d_options){0});
-    op_attention(d, &a, q, k, v, 1, false, NULL);
+    layer_attend(d, a, a, &l->qkv, 1, false); /* [n,1,h*w,c] */
     layer_linear(d, &xt, a, &l->out, (conv2d_options){.residual = xt});
     dev_release(d, mark);
 }
