@@ -55,7 +55,7 @@ struct call {
     const bench *b;
     bool recorded; /* by dev_run */
     int64_t rows;
-    tensor x, context;
+    tensor x, text;
     double t[ROWS_MOST];
     int32_t tokens[ROWS_MOST], ids[ROWS_A_PICTURE][CHUNK_TOKENS];
     bool finite[ROWS_MOST];
@@ -143,7 +143,7 @@ static tensor text(dev *d, const call *c)
 
 static tensor step(dev *d, const call *c)
 {
-    return unet_forward(d, NEW, c->b->m->unet, c->x, c->t, c->context, c->tokens);
+    return unet_forward(d, NEW, c->b->m->unet, c->x, c->t, c->text, c->tokens);
 }
 
 static tensor encode(dev *d, const call *c)
@@ -176,7 +176,8 @@ static double measure_step(bench *b, int64_t rows, double flops)
         c.tokens[i] = m->positions;
     }
     c.x = some_values(b->d, b->d->storage, rows, h, w, m->in_channels);
-    c.context = some_values(b->d, b->d->storage, rows, 1, m->positions, m->context);
+    c.text = unet_text(b->d, NEW, b->m->unet,
+                       some_values(b->d, b->d->storage, rows, 1, m->positions, m->context));
     const double best = measure_call(b, &c, flops);
     dev_release(b->d, mark);
     return best;

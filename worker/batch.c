@@ -122,7 +122,7 @@ bool batch_halve(batch *b, residents *all)
 
 /* A row as its device knows it. */
 typedef struct {
-    tensor input, extra, context;
+    tensor input, extra, text;
     int32_t tokens;
     double timestep;
 } share_row;
@@ -155,7 +155,7 @@ static share share_rows(const batch *b, const dev *d, int first, int step)
         const conditioning *text = seq_text(q, b->at[i].row);
         s.row[s.given++] = (share_row){.input = q->input,
                                        .extra = q->extra,
-                                       .context = text->context,
+                                       .text = text->text,
                                        .tokens = text->tokens,
                                        .timestep = q->eval.timestep};
     }
@@ -165,11 +165,11 @@ static share share_rows(const batch *b, const dev *d, int first, int step)
     return s;
 }
 
-/* Contexts of several lengths side by side, [n,1,t_max,c]; beyond a row's own tokens nothing is
- * read. */
-static tensor join_contexts(const share *s, dev *d, int32_t tokens[BATCH_ROWS_MAX])
+/* Texts of several lengths side by side, [n,1,t_max,*]; beyond a row's own tokens nothing is read.
+ */
+static tensor join_texts(const share *s, dev *d, int32_t tokens[BATCH_ROWS_MAX])
 {
-    const int64_t c = s->config->context;
+    const int64_t c = unet_text_width(s->unet);
     int32_t most = 0;
     for (int i = 0; i < s->rows; i++) {
         tokens[i] = s->row[i].tokens;
@@ -180,7 +180,7 @@ static tensor join_contexts(const share *s, dev *d, int32_t tokens[BATCH_ROWS_MA
     for (int i = 0; i < s->rows; i++) {
         tensor one = tensor_sample(all, i);
         one.dim[2] = tokens[i];
-        op_gather(d, &one, &s->row[i].context, 1, c, 1.0f);
+        op_gather(d, &one, &s->row[i].text, 1, c, 1.0f);
     }
     return all;
 }
@@ -211,9 +211,9 @@ static void evaluate(dev *d, void *arg)
     for (int i = 0; i < s->rows; i++)
         t[i] = s->row[i].timestep;
     size_t mark = dev_mark(d);
-    tensor x = join_inputs(s, d);                 /* [n,h,w,in] */
-    tensor context = join_contexts(s, d, tokens); /* [n,1,t,c] */
-    unet_forward(d, &s->eps, s->unet, x, t, context, tokens);
+    tensor x = join_inputs(s, d);           /* [n,h,w,in] */
+    tensor text = join_texts(s, d, tokens); /* [n,1,t,*] */
+    unet_forward(d, &s->eps, s->unet, x, t, text, tokens);
     op_finite(d, s->eps, s->finite);
     dev_release(d, mark);
 }
@@ -268,7 +268,7 @@ static share share_with(const batch *b, residents *all)
         const int at = s.first + i * s.step;
         s.row[i].input = bring(d, all->d, s.row[i].input);
         s.row[i].extra = bring(d, all->d, s.row[i].extra);
-        s.row[i].context = seq_text(b->at[at].seq, b->at[at].row)->copy;
+        s.row[i].text = seq_text(b->at[at].seq, b->at[at].row)->copy;
     }
     fill_up(&s);
     return s;

@@ -20,7 +20,7 @@ enum { TEXTS_MAX = 64 };    /* conditionings kept, unless more are in use */
 
 static void text_free(residents *all, conditioning *c)
 {
-    dev_drop(all->d, &c->context);
+    dev_drop(all->d, &c->text);
     partner_drop(all->partner, &c->copy);
     token_chunks_done(&c->chunks);
     free(c);
@@ -148,7 +148,7 @@ static int64_t bytes_unused(const residents *all, const resident *own)
             bytes += (int64_t)weights_of(r);
         for (const conditioning *c = r->texts; c; c = c->next)
             if (!c->users)
-                bytes += (int64_t)tensor_bytes(c->context);
+                bytes += (int64_t)tensor_bytes(c->text);
     }
     return bytes;
 }
@@ -410,20 +410,6 @@ int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t k
 
 /* ---------------------------------------------------------------- conditioning */
 
-static int copy_chunks(token_chunks *to, const token_chunks *from)
-{
-    const size_t ids = (size_t)from->count * sizeof *from->id;
-    const size_t weights = (size_t)from->count * sizeof *from->weight;
-    *to = (token_chunks){.count = from->count, .id = malloc(ids), .weight = malloc(weights)};
-    if (!to->id || !to->weight) {
-        token_chunks_done(to);
-        return ERR_NO_MEMORY;
-    }
-    memcpy(to->id, from->id, ids);
-    memcpy(to->weight, from->weight, weights);
-    return 0;
-}
-
 static int count_texts(const residents *all)
 {
     int count = 0;
@@ -433,19 +419,30 @@ static int count_texts(const residents *all)
     return count;
 }
 
-/* The context of c->chunks, kept. ERR_DEVICE also for values that are not finite. */
-static int fill_context(residents *all, const resident *r, conditioning *c, err *e)
+size_t residents_text_bytes(const residents *all, const resident *r, int chunks)
+{
+    const model *m = r->model;
+    return (size_t)(chunks * CHUNK_TOKENS * (unet_text_width(m->unet) + m->config.text_width)) *
+           dtype_bytes(all->d->storage);
+}
+
+/* What the UNet sees of c->chunks, kept. ERR_DEVICE also for values that are not finite. */
+static int fill_text(residents *all, const resident *r, conditioning *c, err *e)
 {
     dev *d = all->d;
+    const model *m = r->model;
     bool finite = true;
     size_t mark = dev_mark(d);
-    c->context = dev_keep(d, d->storage, 1, 1, c->tokens, r->model->config.text_width);
-    if (d->status == DEV_OK)
-        conditioning_encode(d, &c->context, &r->model->text, &c->chunks, c->clip_skip);
-    if (d->status == DEV_OK)
-        op_finite(d, c->context, &finite);
+    tensor context = dev_keep(d, d->storage, 1, 1, c->tokens, m->config.text_width);
+    c->text = dev_keep(d, d->storage, 1, 1, c->tokens, unet_text_width(m->unet));
+    if (d->status == DEV_OK) {
+        conditioning_encode(d, &context, &m->text, &c->chunks, c->clip_skip);
+        op_finite(d, context, &finite);
+        unet_text(d, &c->text, m->unet, context);
+    }
+    dev_drop(d, &context);
     dev_release(d, mark);
-    c->copy = partner_keep(all->partner, d, c->context);
+    c->copy = partner_keep(all->partner, d, c->text);
     if (d->status != DEV_OK)
         return residents_error(all, "encoding the prompt", e);
     if (!finite)
@@ -459,14 +456,14 @@ static conditioning *encode(residents *all, resident *r, const token_chunks *chu
                             err *e)
 {
     conditioning *c = calloc(1, sizeof *c);
-    if (!c || copy_chunks(&c->chunks, chunks)) {
+    if (!c || token_chunks_copy(&c->chunks, chunks)) {
         free(c);
         err_set(e, ERR_NO_MEMORY, "no memory for the text of %d chunks", chunks->count);
         return NULL;
     }
     c->clip_skip = clip_skip;
     c->tokens = CHUNK_TOKENS * chunks->count;
-    if (fill_context(all, r, c, e)) {
+    if (fill_text(all, r, c, e)) {
         text_free(all, c);
         return NULL;
     }

@@ -16,9 +16,9 @@ typedef struct conditioning {
     struct conditioning *next;
     token_chunks chunks; /* the key, with clip_skip */
     int clip_skip;
-    tensor context; /* [1,1,77*chunks,c], kept */
-    tensor copy;    /* of it on the partner's device */
-    int tokens;     /* 77 * chunks */
+    tensor text; /* [1,1,77*chunks,*] of unet_text, kept */
+    tensor copy; /* of it on the partner's device */
+    int tokens;  /* 77 * chunks */
     int users;
     uint64_t used_at;
 } conditioning;
@@ -110,6 +110,9 @@ int residents_fit(residents *all, resident *r, call_shape shape, size_t keep, er
 /* The same for a job that at other times needs `scratch` bytes for something else. */
 int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t keep, size_t scratch,
                          err *e);
+
+/* Bytes that the conditioning of so many chunks keeps, and a little more while it is encoded. */
+size_t residents_text_bytes(const residents *all, const resident *r, int chunks);
 
 /* The conditioning of a prompt, encoded when it is not at hand, with one more user. */
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,

@@ -26,12 +26,6 @@ size_t run_picture_bytes(const run *r, call_shape call)
     return seq_bytes(call.h, call.w, g->plan[0].rows); /* every plan has as many */
 }
 
-static size_t text_bytes(const run *r, const token_chunks *text)
-{
-    const int64_t width = r->resident->model->config.text_width;
-    return (size_t)(text->count * CHUNK_TOKENS * width) * sizeof(float);
-}
-
 /* Counts what its pictures take. */
 static void count_steps(run *r, const scene_plan *plan)
 {
@@ -52,7 +46,7 @@ static int check_memory(residents *all, run *r, const scene_plan *scene, err *e)
     }
     if (costs.peak > r->scratch)
         r->scratch = costs.peak;
-    /* what stays while the first picture is made: encoded input, sequence, contexts */
+    /* what stays while the first picture is made: encoded input, sequence, texts */
     const size_t keep = 2 * run_picture_bytes(r, call) + r->owed_bytes;
     return residents_fit_beside(all, r->resident, call, keep, r->scratch, e);
 }
@@ -65,7 +59,7 @@ static int check_fit(residents *all, run *r, err *e)
     int rc = task_fit(t, &r->work->job, c, e);
     r->work->task.hides = c->in_channels != c->latent_channels;
     for (int i = 0; i < t->guidances.texts; i++)
-        r->owed_bytes += text_bytes(r, &t->guidances.text[i]);
+        r->owed_bytes += residents_text_bytes(all, r->resident, t->guidances.text[i].count);
     for (int i = 0; i < t->scenes && !rc; i++)
         if (t->scene[i].steps)
             rc = check_memory(all, r, &t->scene[i], e);
@@ -174,7 +168,7 @@ int run_text(residents *all, run *r, err *e)
     if (!c)
         return e->code;
     r->text[r->texts++] = c;
-    r->owed_bytes -= text_bytes(r, text);
+    r->owed_bytes -= residents_text_bytes(all, r->resident, text->count);
     return 0;
 }
 

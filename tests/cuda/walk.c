@@ -147,7 +147,7 @@ static void forward(dev *d, const networks *n, walk_picture p)
     vae_encode(d, NEW, n->vae, dev_tensor(d, F32, 1, p.height, p.width, 3));
     tensor x = dev_tensor(d, F32, 1, h, w, c->in_channels);
     tensor context = dev_tensor(d, F32, 1, 1, CONTEXT_TOKENS, c->context);
-    unet_forward(d, NEW, n->unet, x, NULL, context, NULL);
+    unet_forward(d, NEW, n->unet, x, NULL, unet_text(d, NEW, n->unet, context), NULL);
     vae_decode(d, NEW, n->vae, dev_tensor(d, F32, 1, h, w, c->latent_channels));
     dev_release(d, mark);
 }

@@ -15,7 +15,7 @@ enum { ROWS_MOST = 64, LISTS_MOST = 16, PLAYS = 4 };
 
 typedef struct {
     const unet *of;
-    tensor x, context, out;
+    tensor x, text, out;
     double t[ROWS_MOST];
     int32_t tokens[ROWS_MOST];
     bool finite[ROWS_MOST];
@@ -33,7 +33,7 @@ static void walk(dev *d, void *arg)
 {
     call *c = arg;
     const size_t mark = dev_mark(d);
-    unet_forward(d, &c->out, c->of, c->x, c->t, c->context, c->tokens);
+    unet_forward(d, &c->out, c->of, c->x, c->t, c->text, c->tokens);
     op_finite(d, c->out, c->finite);
     dev_release(d, mark);
 }
@@ -60,17 +60,18 @@ static call make_call(check *k, int64_t first, int64_t n)
     const model_config *m = &k->r.m->config;
     call c = {.of = k->r.m->unet,
               .x = dev_tensor(d, d->storage, first + n, k->h, k->w, m->in_channels),
-              .context = dev_tensor(d, d->storage, first + n, 1, m->positions, m->context),
+              .text = dev_tensor(d, d->storage, first + n, 1, m->positions,
+                                 unet_text_width(k->r.m->unet)),
               .out = dev_tensor(d, d->storage, n, k->h, k->w, m->out_channels)};
     for (int64_t i = first; i < first + n; i++) {
         fill(d, c.x, i);
-        fill(d, c.context, i);
+        fill(d, c.text, i);
         c.t[i - first] = 20.5 + 15 * (double)i;
         c.tokens[i - first] = (int32_t)(m->positions - i % 3);
     }
     c.x = tensor_sample(c.x, first);
-    c.context = tensor_sample(c.context, first);
-    c.x.dim[0] = c.context.dim[0] = n;
+    c.text = tensor_sample(c.text, first);
+    c.x.dim[0] = c.text.dim[0] = n;
     return c;
 }
 

@@ -93,7 +93,8 @@ static void check_unet(full *f, const char *name, tensor context, int h, int w)
     size_t mark = dev_mark(f->r.d);
     float *x = draw(100, TEXTS, 4, h, w);
     tensor in = rig_tensor(&f->r, x, TEXTS, h, w, 4);
-    compare(f, name, unet_forward(f->r.d, NEW, f->r.m->unet, in, t, context, tokens), 0, 1);
+    tensor text = unet_text(f->r.d, NEW, f->r.m->unet, context);
+    compare(f, name, unet_forward(f->r.d, NEW, f->r.m->unet, in, t, text, tokens), 0, 1);
     free(x);
     dev_release(f->r.d, mark);
 }

@@ -141,13 +141,18 @@ typedef struct {
     seq *seq;
 } asking;
 
-static void asking_open(asking *a, dev *d, const golden_rows *g, int i)
+static void asking_open(asking *a, rig *r, const golden_rows *g, int i)
 {
     err e = {0};
-    const size_t context = (size_t)(g->tokens * g->width);
-    a->text = (conditioning){.context = dev_keep(d, F32, 1, 1, g->tokens, g->width),
+    dev *d = r->d;
+    const unet *u = r->m->unet;
+    const size_t mark = dev_mark(d);
+    tensor context =
+        rig_tensor(r, g->context + i * g->tokens * g->width, 1, 1, g->tokens, g->width);
+    a->text = (conditioning){.text = dev_keep(d, F32, 1, 1, g->tokens, unet_text_width(u)),
                              .tokens = (int)g->tokens};
-    dev_upload(d, a->text.context, g->context + (size_t)i * context);
+    unet_text(d, &a->text.text, u, context);
+    dev_release(d, mark);
     a->extra = dev_keep(d, F32, 1, H, W, EXTRA);
     a->texts[0] = &a->text;
     a->guidance = (guidance){.steps = STEPS, .rows = 1, .row = {{1, a->same_text}}};
@@ -173,7 +178,7 @@ static void asking_close(asking *a, dev *d)
 {
     seq_free(d, &a->seq);
     dev_drop(d, &a->extra);
-    dev_drop(d, &a->text.context);
+    dev_drop(d, &a->text.text);
 }
 
 static void nine_channels(void **state)
@@ -189,7 +194,7 @@ static void nine_channels(void **state)
         studio_open(&s, rig_backends()[i]);
         b.resident = &s.resident;
         for (int k = 0; k < ROWS; k++) {
-            asking_open(&a[k], s.r.d, &g, k);
+            asking_open(&a[k], &s.r, &g, k);
             b.at[k].seq = a[k].seq;
         }
         batch_evaluate(&b, &s.all, finite);

@@ -68,7 +68,8 @@ static float *run(rig *r, const unet_case *c, int64_t first, int64_t n, int64_t 
     }
     tensor x = rig_tensor(r, c->x + first * c->h * c->w * 4, n, c->h, c->w, 4);
     tensor ctx = rig_tensor(r, context, n, 1, t_max, c->width);
-    tensor eps = unet_forward(r->d, NEW, r->m->unet, x, c->t + first, ctx, tokens);
+    tensor text = unet_text(r->d, NEW, r->m->unet, ctx);
+    tensor eps = unet_forward(r->d, NEW, r->m->unet, x, c->t + first, text, tokens);
     float *values = rig_values(r, eps);
     free(context);
     dev_release(r->d, mark);
@@ -170,7 +171,8 @@ static void dry_walk_knows_the_scratch(void **state)
         dev_reset_peak(r.d);
         tensor x = rig_tensor(&r, NULL, c.n, c.h, c.w, 4);
         tensor context = rig_tensor(&r, NULL, c.n, 1, c.tokens, c.width);
-        unet_forward(r.d, NEW, r.m->unet, x, NULL, context, NULL);
+        tensor text = unet_text(r.d, NEW, r.m->unet, context);
+        unet_forward(r.d, NEW, r.m->unet, x, NULL, text, NULL);
         rig_check(&r);
         assert_int_equal(r.d->counters.scratch_peak, real.scratch_peak);
         assert_int_equal(r.d->counters.ops, real.ops);
@@ -201,9 +203,10 @@ static void stops_between_operations(void **state)
         size_t mark = dev_mark(r.d);
         tensor x = rig_tensor(&r, c.x, c.n, c.h, c.w, 4);
         tensor context = rig_tensor(&r, c.context, c.n, 1, c.tokens, c.width);
+        tensor text = unet_text(r.d, NEW, r.m->unet, context);
         r.d->stop = stop_after;
         r.d->stop_arg = &left;
-        unet_forward(r.d, NEW, r.m->unet, x, c.t, context, tokens);
+        unet_forward(r.d, NEW, r.m->unet, x, c.t, text, tokens);
         assert_int_equal(r.d->status, DEV_STOPPED);
         assert_int_equal(left, -1);
         r.d->stop = NULL;

@@ -27,8 +27,8 @@ void model_walk_step(dev *dry, const model *m, int width, int height, int rows, 
     const size_t mark = dev_mark(dry);
     tensor x =
         dev_tensor(dry, dry->storage, rows, height / c->factor, width / c->factor, c->in_channels);
-    tensor context = dev_tensor(dry, dry->storage, rows, 1, tokens, c->context);
-    unet_forward(dry, NEW, m->unet, x, NULL, context, NULL);
+    tensor text = dev_tensor(dry, dry->storage, rows, 1, tokens, unet_text_width(m->unet));
+    unet_forward(dry, NEW, m->unet, x, NULL, text, NULL);
     dev_release(dry, mark);
 }
 
@@ -40,7 +40,7 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
     model_costs all = {0};
 
     begin(dry);
-    clip_encode(dry, NEW, &m->text, NULL, 1, 1);
+    unet_text(dry, NEW, m->unet, clip_encode(dry, NEW, &m->text, NULL, 1, 1));
     all.text = end(dry, mark, &all);
 
     begin(dry);
@@ -79,6 +79,8 @@ int model_needs(model_plan_result *result, const dev_options *options, const cha
         goto out;
     }
     result->weights = m->weights.peak;
+    result->texts =
+        (size_t)(rows * m->config.positions * unet_text_width(m->unet)) * dtype_bytes(d->storage);
     result->costs = model_measure(d, m, width, height, rows, m->config.positions);
 out:
     model_free(&m);
@@ -97,7 +99,7 @@ int model_plan(dev_options *options, const char *path, int64_t budget, int width
         options->winograd_most = winograd_choices[i];
         if (model_needs(result, options, path, width, height, rows, e) != ERR_OK)
             return e->code;
-        needed = (int64_t)(result->weights + result->costs.peak) + PROCESS_BYTES;
+        needed = (int64_t)(result->weights + result->texts + result->costs.peak) + PROCESS_BYTES;
         if (budget == 0 || needed <= budget)
             return ERR_OK;
     }

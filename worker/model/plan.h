@@ -26,6 +26,7 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
 
 typedef struct {
     size_t weights; /* bytes */
+    size_t texts;   /* what the UNet sees of one chunk a row, which stays */
     model_costs costs;
 } model_plan_result;
 

@@ -124,3 +124,17 @@ void token_chunks_done(token_chunks *c)
     free(c->weight);
     *c = (token_chunks){0};
 }
+
+int token_chunks_copy(token_chunks *to, const token_chunks *from)
+{
+    const size_t ids = (size_t)from->count * sizeof *from->id;
+    const size_t weights = (size_t)from->count * sizeof *from->weight;
+    *to = (token_chunks){.count = from->count, .id = malloc(ids), .weight = malloc(weights)};
+    if (!to->id || !to->weight) {
+        token_chunks_done(to);
+        return ERR_NO_MEMORY;
+    }
+    memcpy(to->id, from->id, ids);
+    memcpy(to->weight, from->weight, weights);
+    return 0;
+}

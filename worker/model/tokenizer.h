@@ -38,5 +38,7 @@ typedef struct {
 int token_chunks_make(token_chunks *out, const tokenizer *t, const prompt *p, err *e);
 void token_chunks_done(token_chunks *c);
 bool token_chunks_equal(const token_chunks *a, const token_chunks *b);
+/* 0, or ERR_NO_MEMORY with nothing in `to`. */
+int token_chunks_copy(token_chunks *to, const token_chunks *from);
 
 #endif

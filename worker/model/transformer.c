@@ -3,11 +3,9 @@
 
 #include <stdio.h>
 
-#include "worker/model/tokenizer.h"
-
 enum { CHANNELS_A_HEAD = 64, NAME_BYTES = 160 };
 
-void transformer_load(transformer *b, params *p, int heads, const char *prefix)
+void transformer_load(transformer *b, params *p, int heads, const char *prefix, joint *text)
 {
     char self[NAME_BYTES];
     *b = (transformer){0};
@@ -19,8 +17,8 @@ void transformer_load(transformer *b, params *p, int heads, const char *prefix)
     b->self_out = params_linear(p, "%s.to_out.0", self);
     b->norm2 = params_norm(p, "%s.transformer_blocks.0.norm2", prefix);
     b->q = params_linear(p, "%s.transformer_blocks.0.attn2.to_q", prefix);
-    b->k = params_linear(p, "%s.transformer_blocks.0.attn2.to_k", prefix);
-    b->v = params_linear(p, "%s.transformer_blocks.0.attn2.to_v", prefix);
+    b->k_at = params_beside(p, text, "%s.transformer_blocks.0.attn2.to_k", prefix);
+    b->v_at = params_beside(p, text, "%s.transformer_blocks.0.attn2.to_v", prefix);
     b->cross_out = params_linear(p, "%s.transformer_blocks.0.attn2.to_out.0", prefix);
     b->norm3 = params_norm(p, "%s.transformer_blocks.0.norm3", prefix);
     b->ff_in = params_linear(p, "%s.transformer_blocks.0.ff.net.0.proj", prefix);
@@ -29,32 +27,21 @@ void transformer_load(transformer *b, params *p, int heads, const char *prefix)
     b->heads = heads ? heads : (int)(b->proj_in.w.out / CHANNELS_A_HEAD);
 }
 
-/* Tokens that are multiplied as one sample. A backend may choose how by their number, and how many
- * a text has depends on the longest one beside it: so it goes chunk by chunk. */
-static int64_t portion_of_text(int64_t tokens)
-{
-    return tokens % CHUNK_TOKENS == 0 ? CHUNK_TOKENS : tokens;
-}
-
-/* [n,1,t,c] -> [n,1,t,o], `portion` tokens at a time */
-static tensor project(dev *d, tensor x, const conv *l, int64_t portion)
-{
-    const int64_t n = x.dim[0], t = x.dim[2];
-    tensor parts = tensor_reshape(x, n * (t / portion), 1, portion, x.dim[3]);
-    tensor y = layer_linear(d, NEW, parts, l, (conv2d_options){0});
-    return tensor_reshape(y, n, 1, t, l->w.out);
-}
-
-/* y += out(attention(q(a), k(context), v(context))); a is used up. */
-static void attend_to_text(dev *d, const transformer *b, tensor y, tensor a, tensor context,
+/* y += cross_out(attention(q(a), keys, values)); a is used up. */
+static void attend_to_text(dev *d, const transformer *b, tensor y, tensor a, tensor text,
                            const int32_t *tokens)
 {
-    const int64_t portion = portion_of_text(context.dim[2]);
     size_t mark = dev_mark(d);
     tensor q = layer_linear(d, NEW, a, &b->q, (conv2d_options){0}); /* [n,1,t,c] */
-    tensor k = project(d, context, &b->k, portion);                 /* [n,1,tk,c] */
-    tensor v = project(d, context, &b->v, portion);                 /* [n,1,tk,c] */
-    op_attention(d, &a, q, k, v, b->heads, false, tokens);          /* [n,1,t,c] */
+    op_attend(d, &a,
+              (attention_args){.q = q,
+                               .k = text,
+                               .v = text,
+                               .k_at = b->k_at,
+                               .v_at = b->v_at,
+                               .heads = b->heads,
+                               .head = (int)(q.dim[3] / b->heads),
+                               .keys = tokens}); /* [n,1,t,c] */
     layer_linear(d, &y, a, &b->cross_out, (conv2d_options){.residual = y});
     dev_release(d, mark);
 }
@@ -69,8 +56,7 @@ static void feed_forward(dev *d, const transformer *b, tensor y, tensor a)
     dev_release(d, mark);
 }
 
-void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
-                         const int32_t *tokens)
+void transformer_forward(dev *d, const transformer *b, tensor x, tensor text, const int32_t *tokens)
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2], c = x.dim[3], t = h * w;
     size_t mark = dev_mark(d);
@@ -84,7 +70,7 @@ void transformer_forward(dev *d, const transformer *b, tensor x, tensor context,
     layer_attend(d, a, a, &b->qkv, b->heads, false); /* [n,1,t,c] */
     layer_linear(d, &y, a, &b->self_out, (conv2d_options){.residual = y});
     layer_norm(d, &a, y, &b->norm2);
-    attend_to_text(d, b, y, a, context, tokens);
+    attend_to_text(d, b, y, a, text, tokens);
     layer_norm(d, &a, y, &b->norm3);
     feed_forward(d, b, y, a);
     layer_linear(d, &xt, y, &b->proj_out, (conv2d_options){.residual = xt}); /* [n,1,t,c] */

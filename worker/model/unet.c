@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "worker/model/resblock.h"
+#include "worker/model/tokenizer.h"
 #include "worker/model/transformer.h"
 
 #define UNET "model.diffusion_model."
@@ -23,6 +24,7 @@ typedef struct {
 
 struct unet {
     conv time1, time2, in, out;
+    conv text; /* keys and values of every block's cross-attention, side by side */
     norm norm_out;
     block *down, *up; /* going up there is one more: input_blocks.0 is `in` */
     int downs, ups;
@@ -33,48 +35,57 @@ struct unet {
 /* What every block is told beside its picture. */
 typedef struct {
     tensor time;           /* [n,1,1,e], after its SiLU */
-    tensor context;        /* [n,1,t_max,c] */
+    tensor text;           /* [n,1,t_max,*] */
     const int32_t *tokens; /* host: how many of them each sample uses */
 } conditions;
 
-static void load_res(block *b, params *p, const model_config *c, int level, const char *list, int i)
+/* What is at hand while it is loaded. */
+typedef struct {
+    params *p;
+    const model_config *config;
+    joint text;
+} loading;
+
+static void load_res(block *b, loading *l, int level, const char *list, int i)
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, UNET "%s.%d.0", list, i);
-    resblock_load(&b->res, p, &resblock_of_unet, 0, name);
+    resblock_load(&b->res, l->p, &resblock_of_unet, 0, name);
     b->has_res = true;
-    if (c->attention[level]) {
+    if (l->config->attention[level]) {
         snprintf(name, sizeof name, UNET "%s.%d.1", list, i);
-        transformer_load(&b->attention, p, c->heads, name);
+        transformer_load(&b->attention, l->p, l->config->heads, name, &l->text);
         b->has_attention = true;
     }
 }
 
-static void load_down(unet *u, params *p, const model_config *c)
+static void load_down(unet *u, loading *l)
 {
+    const model_config *c = l->config;
     int i = 1; /* input_blocks.0 is the first convolution */
     for (int level = 0; level < c->levels; level++) {
         for (int j = 0; j < c->blocks; j++, i++)
-            load_res(&u->down[i - 1], p, c, level, "input_blocks", i);
+            load_res(&u->down[i - 1], l, level, "input_blocks", i);
         if (level == c->levels - 1)
             break;
         block *b = &u->down[i - 1];
-        b->resample = params_conv(p, 2, UNET "input_blocks.%d.0.op", i++);
+        b->resample = params_conv(l->p, 2, UNET "input_blocks.%d.0.op", i++);
         b->has_resample = true;
     }
 }
 
-static void load_up(unet *u, params *p, const model_config *c)
+static void load_up(unet *u, loading *l)
 {
+    const model_config *c = l->config;
     int i = 0;
     for (int level = c->levels - 1; level >= 0; level--)
         for (int j = 0; j <= c->blocks; j++, i++) {
             block *b = &u->up[i];
-            load_res(b, p, c, level, "output_blocks", i);
+            load_res(b, l, level, "output_blocks", i);
             if (level == 0 || j < c->blocks)
                 continue;
             b->resample =
-                params_conv(p, 1, UNET "output_blocks.%d.%d.conv", i, b->has_attention ? 2 : 1);
+                params_conv(l->p, 1, UNET "output_blocks.%d.%d.conv", i, b->has_attention ? 2 : 1);
             b->has_resample = true;
         }
 }
@@ -95,15 +106,17 @@ unet *unet_load(const model_config *config, params *p)
         free(blocks);
         return NULL;
     }
+    loading l = {.p = p, .config = config};
     *u = (unet){.down = blocks, .up = blocks + downs, .downs = downs, .ups = ups};
     u->time1 = params_linear(p, UNET "time_embed.0");
     u->time2 = params_linear(p, UNET "time_embed.2");
     u->in = params_conv(p, 1, UNET "input_blocks.0.0");
-    load_down(u, p, config);
+    load_down(u, &l);
     resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0");
-    transformer_load(&u->middle_attention, p, config->heads, UNET "middle_block.1");
+    transformer_load(&u->middle_attention, p, config->heads, UNET "middle_block.1", &l.text);
     resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2");
-    load_up(u, p, config);
+    load_up(u, &l);
+    u->text = params_join(p, &l.text);
     u->norm_out = params_norm(p, UNET "out.0");
     u->out = params_conv(p, 1, UNET "out.2");
     if (p->e->code)
@@ -138,7 +151,7 @@ static tensor down_block(dev *d, const block *b, tensor x, const conditions *c)
         return layer_conv(d, NEW, x, &b->resample, (conv2d_options){0});
     tensor y = resblock_forward(d, NEW, &b->res, x, (tensor){0}, c->time);
     if (b->has_attention)
-        transformer_forward(d, &b->attention, y, c->context, c->tokens);
+        transformer_forward(d, &b->attention, y, c->text, c->tokens);
     return y;
 }
 
@@ -148,7 +161,7 @@ static tensor middle_block(dev *d, const unet *u, tensor x, pair *places, const 
     tensor y = pair_next(places, n, h, w, u->middle1.conv2.w.out);
     tensor z = pair_next(places, n, h, w, u->middle2.conv2.w.out);
     resblock_forward(d, &y, &u->middle1, x, (tensor){0}, c->time);
-    transformer_forward(d, &u->middle_attention, y, c->context, c->tokens);
+    transformer_forward(d, &u->middle_attention, y, c->text, c->tokens);
     return resblock_forward(d, &z, &u->middle2, y, (tensor){0}, c->time);
 }
 
@@ -164,7 +177,7 @@ static tensor up_block(dev *d, const block *b, tensor x, tensor skip, pair *plac
     resblock_forward(d, &y, &b->res, x, skip, c->time);
     dev_release(d, mark);
     if (b->has_attention)
-        transformer_forward(d, &b->attention, y, c->context, c->tokens);
+        transformer_forward(d, &b->attention, y, c->text, c->tokens);
     if (!b->has_resample)
         return y;
     tensor z = pair_next(places, n, 2 * h, 2 * w, b->resample.w.out);
@@ -195,13 +208,33 @@ static pair open_places(dev *d, const unet *u, tensor x)
     return places;
 }
 
-tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, const double *t, tensor context,
-                    const int32_t *context_tokens)
+int64_t unet_text_width(const unet *u)
+{
+    return u->text.w.out;
+}
+
+/* Whole chunks, one at a time: a backend may choose by the number of tokens how it multiplies. */
+tensor unet_text(dev *d, tensor *out, const unet *u, tensor context)
+{
+    const int64_t n = context.dim[0], t = context.dim[2];
+    const int64_t portion = t % CHUNK_TOKENS == 0 ? CHUNK_TOKENS : t, parts = n * (t / portion);
+    tensor y = layer_result(d, out, n, 1, t, u->text.w.out);
+    tensor from = tensor_reshape(context, parts, 1, portion, context.dim[3]);
+    tensor to = tensor_reshape(y, parts, 1, portion, y.dim[3]);
+    for (int64_t i = 0; i < parts; i++) {
+        tensor one = tensor_sample(to, i);
+        layer_linear(d, &one, tensor_sample(from, i), &u->text, (conv2d_options){0});
+    }
+    return y;
+}
+
+tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, const double *t, tensor text,
+                    const int32_t *tokens)
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2];
     tensor eps = layer_result(d, out, n, h, w, u->out.w.out);
     size_t start = dev_mark(d), mark[SKIPS_MAX];
-    conditions c = {.context = context, .tokens = context_tokens};
+    conditions c = {.text = text, .tokens = tokens};
     c.time = embed_time(d, u, t, n); /* [n,1,1,e] */
     pair places = open_places(d, u, x);
 
