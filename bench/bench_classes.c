@@ -94,9 +94,9 @@ static void profile_unet(bench *b, const model *m)
     }
     const tensor x = zeros(b->d, rows, b->s->height / c->factor, b->s->width / c->factor,
                            c->in_channels),
-                 context = zeros(b->d, rows, 1, c->positions, c->context);
+                 text = zeros(b->d, rows, 1, c->positions, unet_text_width(m->unet));
     profile_open(&b->p, b->d, b->s->repeat);
-    unet_forward(b->d, NEW, m->unet, x, t, context, tokens);
+    unet_forward(b->d, NEW, m->unet, x, t, text, tokens);
     profile_close(&b->p, b->d);
     dev_release(b->d, mark);
     tell_all(b, "unet", rows);
