@@ -24,7 +24,7 @@ static const traffic traffics[] = {
     {"conv2d", {AT(conv2d, out), AT(conv2d, x), AT(conv2d, residual)}, 3}, /* x2: conv_of */
     {"group_norm", {AT(group_norm, out), AT(group_norm, x), AT(group_norm, x2)}, 3},
     {"layer_norm", {AT(layer_norm, out), AT(layer_norm, x)}, 2},
-    {"attention", {AT(attention, out), AT(attention, q), AT(attention, k), AT(attention, v)}, 4},
+    {"attention", {AT(attention, out)}, 1}, /* the others lie in wider rows: attention_of */
     {"geglu", {AT(geglu, out), AT(geglu, x)}, 2},
     {"activate", {AT(activate, out), AT(activate, x)}, 2},
     {"add", {AT(add, out), AT(add, a), AT(add, b)}, 3},
@@ -61,6 +61,8 @@ static void attention_of(profile_class *c, const attention_args *a)
               : queries == keys ? "self-attention"
                                 : "cross-attention";
     c->flops = 4 * (double)(a->out.dim[0] * queries * keys * a->out.dim[3]);
+    c->bytes += (double)(a->out.dim[0] * (queries + 2 * keys) * a->out.dim[3]) *
+                (double)dtype_bytes(a->q.type);
 }
 
 /* One call. */
