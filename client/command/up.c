@@ -24,7 +24,7 @@ typedef struct {
     const char *models, *devices;
     int64_t threads, budget, workers, drain;
     int level, exact;
-    bool parallel;
+    bool demo, parallel;
     const char *endpoint;
 } up_options;
 
@@ -38,17 +38,25 @@ typedef struct {
 
 /* ---------------------------------------------------------------- command lines */
 
+/* What lies at `name` from the folder of this program; false: nothing does. */
+static bool beside_this(const char *name, int mode, char *to, size_t size)
+{
+    char self[PATH_ROOM / 2];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = 0;
+    const char *slash = strrchr(self, '/');
+    to[0] = 0;
+    if (!slash)
+        return false;
+    snprintf(to, size, "%.*s/%s", (int)(slash - self), self, name);
+    return access(to, mode) == 0;
+}
+
 /* A program beside this one, else whatever PATH finds. */
 static void begin_line(command_line *l, const char *program)
 {
-    char self[PATH_ROOM / 2];
     *l = (command_line){0};
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash)
-        snprintf(l->program, sizeof l->program, "%.*s/%s", (int)(slash - self), self, program);
-    if (!slash || access(l->program, X_OK))
+    if (!beside_this(program, X_OK, l->program, sizeof l->program))
         snprintf(l->program, sizeof l->program, "%s", program);
     l->argv[l->words++] = l->program;
 }
@@ -121,7 +129,8 @@ static int run_children(const up_options *u)
 
 /* ---------------------------------------------------------------- before they start */
 
-static int models_folder(const surroundings *a, char *to, size_t size, err *e)
+/* The folder of models where none is named. */
+static int usual_folder(const surroundings *a, char *to, size_t size, err *e)
 {
     int n = -1;
     if (a->data_home && a->data_home[0] == '/')
@@ -150,6 +159,21 @@ static int make_folder(char *path, err *e)
     }
 }
 
+/* Sets u->models, in `room` where it is not what was asked for. */
+static int models_folder(up_options *u, const surroundings *a, char *room, size_t size, err *e)
+{
+    if (u->demo && u->models)
+        return err_set(e, ERR_INVALID, "--demo has a model, so there is no use for --models");
+    if (u->models)
+        return 0;
+    u->models = room;
+    if (!u->demo)
+        return usual_folder(a, room, size, e) ? e->code : make_folder(room, e);
+    if (!beside_this("../share/overpaint/demo", R_OK, room, size))
+        return err_set(e, ERR_NOT_FOUND, "the demo model is not there: expected %s", room);
+    return 0;
+}
+
 static bool is_model(const char *folder, const char *name)
 {
     static const char suffix[] = ".safetensors";
@@ -174,7 +198,7 @@ static int look_for_models(const char *folder, err *e)
     if (!found)
         fprintf(stderr,
                 "overpaint up: no model in %s yet; put a .safetensors file or a diffusers folder "
-                "there, or name one by its path with --model\n",
+                "there, name one by its path with --model, or try --demo\n",
                 folder);
     return 0;
 }
@@ -206,6 +230,7 @@ int run_up(call *c, int argc, char **argv)
         {"models", OPTION_TEXT, &u.models, .argument = "DIR",
          .help = "folder of .safetensors files and diffusers folders; default: "
                  "$XDG_DATA_HOME/overpaint/models or ~/.local/share/overpaint/models"},
+        {"demo", OPTION_FLAG, &u.demo, .help = "the small model that comes along, nothing else"},
         {"device", OPTION_TEXT, &u.devices, .fallback = "cpu", .argument = "LIST",
          .help = "devices of each worker, for example cpu or cpu:0,cpu:1"},
         {"cfg-parallel", OPTION_FLAG, &u.parallel,
@@ -230,13 +255,7 @@ int run_up(call *c, int argc, char **argv)
     u.endpoint = command_endpoint(c, room, sizeof room, &code);
     if (!u.endpoint)
         return code;
-    int rc = 0;
-    if (!u.models) {
-        rc = models_folder(c->around, models, sizeof models, &e);
-        if (!rc)
-            rc = make_folder(models, &e);
-        u.models = models;
-    }
+    int rc = models_folder(&u, c->around, models, sizeof models, &e);
     if (!rc)
         rc = look_for_models(u.models, &e);
     if (!rc)

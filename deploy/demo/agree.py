@@ -19,7 +19,7 @@ PROMPTS = [
     "a fire engine on a gray background",
     "a sunflower",
 ]
-SIZES = [(settings.SIDE, settings.SIDE)] * 6 + [(64, 64), (96, 192)]  # height, width
+SIZES = [(settings.SIDE, settings.SIDE)] * 6 + [(96, 96), (64, 128)]  # height, width
 
 
 def main():

@@ -75,8 +75,8 @@ class Ranks:
         return f"top-1 {self.share(1):.1f} %, top-5 {self.share(5):.1f} % of {len(self.places)}"
 
 
-def random_caption(data, rng, concept, style):
-    colour = rng.choice(pictures.COLOUR_NAMES)
+def random_caption(data, rng, concept, style, colour=None):
+    colour = colour or rng.choice(pictures.COLOUR_NAMES)
     name, words = data["name"][concept], data["words"][concept]
     return pictures.caption(name, words, colour, style, False, rng)
 
@@ -106,15 +106,19 @@ def save_picture(x, path):
 
 
 def measure_img2img(service, data, bank, out):
-    """Two emoji on one colour: the first one's picture, and the second one's prompt."""
+    """A training picture of one emoji, and the prompt of another one on the same colour."""
     rng = random.Random(settings.SEED + 1)
     ranks, near, rows = Ranks(), 0, []
-    every = torch.stack([drawn[0] for drawn, _ in training_pictures(data["picture"], settings.SIDE)])
+    sets = training_pictures(data["picture"], settings.SIDE)
+    each = sum(settings.PLACEMENTS.values())
+    at = [rng.randrange(len(pictures.COLOUR_NAMES) * each) for _ in data["name"]]
+    every = torch.stack([drawn[i] for i, (drawn, _) in zip(at, sets)])
     for seed in range(PAIRS):
         first, second = rng.sample(range(len(data["name"])), 2)
         start = every[first]
         path = save_picture(start, out / "input.png")
-        prompt = random_caption(data, rng, second, settings.STYLES[0])
+        colour = pictures.COLOUR_NAMES[at[first] // each]
+        prompt = random_caption(data, rng, second, settings.STYLES[0], colour)
         weak, strong = (
             service.make(
                 "img2img", path, prompt=prompt, seed=seed, denoising_strength=strength, **OPTIONS
@@ -128,7 +132,7 @@ def measure_img2img(service, data, bank, out):
         rows.append(torch.stack([start, weak, strong]))
     (out / "input.png").unlink()
     save_sheet(torch.stack(rows[:16], 1).flatten(0, 1), out / "img2img.png", 16)
-    print(f"img2img at 0.5: {100 * near / PAIRS:.1f} % nearer to their input than to another")
+    print(f"img2img at 0.5: {100 * near / PAIRS:.1f} % nearer to their input than to another picture")
     print(f"img2img at 0.8: {ranks.text()}")
 
 

@@ -25,18 +25,6 @@ typedef struct {
     char output[PROCESS_PATH], input[1024], mask[1024];
 } running;
 
-static image decode(const char *path)
-{
-    size_t size = 0;
-    char *bytes = process_read(path, &size);
-    image i = {0};
-    err e = {0};
-    if (!bytes || image_decode(&i, (uint8_t *)bytes, size, &image_default_limits, &e))
-        fail_msg("%s: %s", path, bytes ? e.text : "not there");
-    free(bytes);
-    return i;
-}
-
 static char *parameters_of(const char *path)
 {
     size_t size = 0;
@@ -134,7 +122,7 @@ static void finish(farm *f, running *r)
         fail_msg("%s/%s: exit code %d", r->asked.folder, r->asked.name, code);
     for (int i = 0; i < r->asked.pictures; i++) {
         const char *file = written(r, i, path);
-        image got = decode(file);
+        image got = picture_file(file);
         asked_compare(&r->asked, i, &got);
         compare_metadata(&r->asked, i, file);
         image_done(&got);
@@ -191,7 +179,7 @@ static image run_entry(farm *f, const char *name, const json_t *entry, const cha
     asked_read(&r.asked, "pictures", name, entry);
     start(f, &r, model);
     assert_int_equal(process_wait(&r.process, f->deadline), 0);
-    image i = decode(r.output);
+    image i = picture_file(r.output);
     remove(r.output);
     return i;
 }

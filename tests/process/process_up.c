@@ -16,6 +16,7 @@
 #include "client/command/command.h"
 #include "proto/clock.h"
 #include "tests/support/farm.h"
+#include "tests/support/picture.h"
 
 enum { CHILDREN_MAX = 8, TEXT = 512 };
 
@@ -194,12 +195,51 @@ static void gives_up_on_bad_options(void **state)
     t->passed = true;
 }
 
+/* Mean of a square of `side` pixels, channel by channel. */
+static void mean_of(const image *x, int left, int top, int side, double mean[3])
+{
+    for (int c = 0; c < 3; c++) {
+        mean[c] = 0;
+        for (int i = 0; i < side * side; i++)
+            mean[c] += x->px[((top + i / side) * x->w + left + i % side) * x->channels + c];
+        mean[c] /= side * side;
+    }
+}
+
+/* The model that comes along paints what it is asked for, from a sketch of something else. */
+static void paints_with_the_demo_model(void **state)
+{
+    farm *t = farm_open(state, &(farm_options){.workers = -1});
+    char out[PROCESS_PATH], line[TEXT];
+    double corner[3], middle[3];
+    process_start(&t->broker, t->folder, "up", "overpaint",
+                  WORDS("up", "--demo", "--endpoint", t->endpoint));
+    snprintf(line, sizeof line, "ready %s\n", t->endpoint);
+    wait_until(t, t->broker.out, line);
+    farm_path(t, out, "apple.png");
+    farm_outcome r = farm_command(
+        t, WORDS("img2img", GOLDEN_DIR "/../../examples/sketch.png", "--width", "64", "--height",
+                 "64", "--prompt", "a red apple on a green background", "--denoising-strength", "1",
+                 "--cfg-scale", "3", "--seed", "1", "--output", out));
+    farm_expect(&r, EXIT_OK, "");
+    image picture = picture_file(out);
+    mean_of(&picture, 0, 0, 6, corner);
+    mean_of(&picture, 24, 28, 16, middle);
+    print_message("corner %.0f %.0f %.0f, middle %.0f %.0f %.0f\n", corner[0], corner[1], corner[2],
+                  middle[0], middle[1], middle[2]);
+    assert_true(corner[1] > corner[0] + 30 && corner[1] > corner[2] + 30); /* green */
+    assert_true(middle[0] > middle[1] + 60 && middle[0] > middle[2] + 60); /* red */
+    image_done(&picture);
+    r = farm_command(t, WORDS("up", "--demo", "--models", t->folder));
+    farm_expect(&r, EXIT_BAD, "no use for --models");
+    t->passed = true;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        farm_test(serves_and_drains),
-        farm_test(restarts_what_is_killed),
-        farm_test(dies_with_its_children),
+        farm_test(paints_with_the_demo_model), farm_test(serves_and_drains),
+        farm_test(restarts_what_is_killed),    farm_test(dies_with_its_children),
         farm_test(gives_up_on_bad_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

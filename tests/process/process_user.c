@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/support/farm.h"
+#include "tests/support/picture.h"
 #include "worker/image/image.h"
 
 /* Words of a small job; more may follow. */
@@ -19,21 +20,9 @@
 /* The most steps there are: seconds, unless it is ended. */
 #define ENDLESS SMALL, "--steps", "150", "--n-iter", "16"
 
-static image decode(const char *path)
-{
-    size_t size = 0;
-    char *bytes = process_read(path, &size);
-    image i = {0};
-    err e = {0};
-    if (!bytes || image_decode(&i, (uint8_t *)bytes, size, &image_default_limits, &e))
-        fail_msg("%s: %s", path, bytes ? e.text : "not there");
-    free(bytes);
-    return i;
-}
-
 static void expect_size(const char *path, int w, int h)
 {
-    image i = decode(path);
+    image i = picture_file(path);
     assert_int_equal(i.w, w);
     assert_int_equal(i.h, h);
     image_done(&i);
@@ -104,7 +93,7 @@ static void test_preview(void **state)
     assert_null(early);
     assert_memory_equal(bytes, magic, 8);
     free(bytes);
-    image small = decode(preview);
+    image small = picture_file(preview);
     assert_true(small.w > 0 && small.w == small.h);
     image_done(&small);
     assert_int_equal(process_wait(&client, f->deadline), 0);
@@ -144,7 +133,7 @@ static void test_several_pictures_and_json(void **state)
     o = farm_command(f, WORDS(SMALL, "--steps", "3", "--seed", "101", "--output",
                               farm_path(f, single, "single.png")));
     farm_expect(&o, 0, "");
-    image a = decode(farm_path(f, path, "many-2.png")), b = decode(single);
+    image a = picture_file(farm_path(f, path, "many-2.png")), b = picture_file(single);
     assert_memory_equal(a.px, b.px, 64 * 64 * 3);
     image_done(&a);
     image_done(&b);
@@ -197,7 +186,7 @@ static void test_no_sizes_no_seed(void **state)
         farm_command(f, WORDS("img2img", input, "--prompt", "a fox", "--steps", "2", "--model",
                               "tiny", "--denoising-strength", "0.5", "--json", "--output", out));
     farm_expect(&o, 0, "");
-    image in = decode(input), got = decode(out);
+    image in = picture_file(input), got = picture_file(out);
     const double area = (double)got.w * got.h / (512.0 * 512), want = (double)in.w / in.h;
     print_message("%dx%d from %dx%d\n", got.w, got.h, in.w, in.h);
     assert_true(got.w % 8 == 0 && got.h % 8 == 0 && area > 0.85 && area < 1.15);

@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-uint8_t *picture_bytes(const char *file, size_t *size)
+static uint8_t *bytes_of(const char *path, size_t *size)
 {
-    char path[1024];
-    snprintf(path, sizeof path, "%s/%s", place_golden(), file);
     FILE *f = fopen(path, "rb");
     if (!f)
         perror(path);
@@ -27,18 +25,37 @@ uint8_t *picture_bytes(const char *file, size_t *size)
     return bytes;
 }
 
-image picture_golden(const char *file)
+static void path_of(const char *file, char path[1024])
+{
+    snprintf(path, 1024, "%s/%s", place_golden(), file);
+}
+
+uint8_t *picture_bytes(const char *file, size_t *size)
+{
+    char path[1024];
+    path_of(file, path);
+    return bytes_of(path, size);
+}
+
+image picture_file(const char *path)
 {
     size_t size;
-    uint8_t *bytes = picture_bytes(file, &size);
+    uint8_t *bytes = bytes_of(path, &size);
     image i;
     err e = {0};
     int rc = image_decode(&i, bytes, size, &image_default_limits, &e);
     if (rc)
-        fprintf(stderr, "%s: %s\n", file, e.text);
+        fprintf(stderr, "%s: %s\n", path, e.text);
     assert(!rc);
     free(bytes);
     return i;
+}
+
+image picture_golden(const char *file)
+{
+    char path[1024];
+    path_of(file, path);
+    return picture_file(path);
 }
 
 image picture_golden_grey(const char *file)

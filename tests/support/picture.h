@@ -13,6 +13,9 @@ image picture_golden(const char *file);
 /* The same as one channel, for files that are grey. */
 image picture_golden_grey(const char *file);
 
+/* Any file, decoded; fails the test when it cannot be. */
+image picture_file(const char *path);
+
 /* A deterministic picture with smooth and sharp parts. */
 image picture_pattern(int w, int h, int channels);
 
