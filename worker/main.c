@@ -179,62 +179,76 @@ static int serve(const settings *s, err *e)
     return rc;
 }
 
-int main(int argc, char **argv)
+static void check_settings(const settings *s, const option_result *words, err *e)
+{
+    if (!s->endpoint && !s->tune)
+        err_set(e, ERR_INVALID, "--endpoint is missing");
+    else if (s->model && !s->tune)
+        err_set(e, ERR_INVALID, "--model is for --tune; a job names the model it wants");
+    else if (words->operands)
+        err_set(e, ERR_INVALID, "unexpected word \"%s\"", words->operand[0]);
+}
+
+/* True: go on. False: help was printed, or `e` says what is wrong. */
+static bool read_settings(settings *s, int argc, char **argv, err *e)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-    settings s = {0};
-    option_result result;
-    err e = {0};
+    option_result words;
     const option options[] = {
-        {"endpoint", OPTION_TEXT, &s.endpoint, .argument = "URL",
+        {"endpoint", OPTION_TEXT, &s->endpoint, .argument = "URL",
          .help = "the broker's endpoint for clients; the worker side is derived from it"},
-        {"models", OPTION_TEXT, &s.models, .argument = "DIR",
+        {"models", OPTION_TEXT, &s->models, .argument = "DIR",
          .help = "folder of .safetensors files and diffusers folders"},
-        {"device", OPTION_TEXT, &s.devices, .fallback = "cpu", .argument = "LIST",
+        {"device", OPTION_TEXT, &s->devices, .fallback = "cpu", .argument = "LIST",
          .help = "devices, for example cpu, cuda:0,cuda:1 or all (GPUs): one engine each"},
-        {"cfg-parallel", OPTION_FLAG, &s.parallel,
+        {"cfg-parallel", OPTION_FLAG, &s->parallel,
          .help =
              "two devices to a picture, one for each half of its guidance: --device cuda:0,cuda:1 "
              "is one engine then. The same pictures, sooner, and fewer of them"},
-        {"threads", OPTION_INT, &s.threads, .fallback = "0", .least = 0, .most = 1024,
+        {"threads", OPTION_INT, &s->threads, .fallback = "0", .least = 0, .most = 1024,
          .help = "threads of each device; 0: one per processor"},
-        {"memory-budget", OPTION_BYTES, &s.budget, .fallback = "0", .least = 0, .most = 1e15,
+        {"memory-budget", OPTION_BYTES, &s->budget, .fallback = "0", .least = 0, .most = 1e15,
          .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
-        {"band-rows", OPTION_INT, &s.band_rows, .fallback = "0", .least = 0, .most = 65536,
+        {"band-rows", OPTION_INT, &s->band_rows, .fallback = "0", .least = 0, .most = 65536,
          .help = "picture rows a convolution works on at once; 0: by shape. Same pictures"},
-        {"exact", OPTION_CHOICE, &s.exact, .fallback = "on", .choices = dev_exact_names,
+        {"exact", OPTION_CHOICE, &s->exact, .fallback = "on", .choices = dev_exact_names,
          .help = "may pictures depend on what they are batched with? pairs: no batches; off: yes"},
-        {"jobs", OPTION_INT, &s.jobs, .fallback = "8", .least = 1, .most = 64,
+        {"jobs", OPTION_INT, &s->jobs, .fallback = "8", .least = 1, .most = 64,
          .help = "jobs each device takes at a time"},
-        {"name", OPTION_TEXT, &s.name, .help = "this worker's name; default: host and process"},
-        {"nvml", OPTION_TEXT, &s.nvml, .fallback = "libnvidia-ml.so.1", .argument = "FILE",
+        {"name", OPTION_TEXT, &s->name, .help = "this worker's name; default: host and process"},
+        {"nvml", OPTION_TEXT, &s->nvml, .fallback = "libnvidia-ml.so.1", .argument = "FILE",
          .help = "library that is asked about GPUs (memory, load, temperature); \"\": none"},
-        {"drain", OPTION_INT, &s.drain, .fallback = "30", .least = 0, .most = 86400,
+        {"drain", OPTION_INT, &s->drain, .fallback = "30", .least = 0, .most = 86400,
          .help = "seconds that running jobs may take after SIGTERM"},
-        {"tune", OPTION_FLAG, &s.tune,
+        {"tune", OPTION_FLAG, &s->tune,
          .help = "serve nothing: time the kernels of the GPU's libraries and keep what is fastest"},
-        {"tune-seconds", OPTION_INT, &s.seconds, .fallback = "300", .least = 1, .most = 86400,
+        {"tune-seconds", OPTION_INT, &s->seconds, .fallback = "300", .least = 1, .most = 86400,
          .help = "how long; what works most comes first"},
-        {"tune-sizes", OPTION_TEXT, &s.sizes, .fallback = "512x512,768x768", .argument = "LIST",
+        {"tune-sizes", OPTION_TEXT, &s->sizes, .fallback = "512x512,768x768", .argument = "LIST",
          .help = "sizes of the pictures to be fast at"},
-        {"model", OPTION_TEXT, &s.model, .argument = "LIST",
+        {"model", OPTION_TEXT, &s->model, .argument = "LIST",
          .help = "names of the models to tune for; default: all in the folder"},
-        {"log-level", OPTION_CHOICE, &s.level, .fallback = "info", .choices = levels,
+        {"log-level", OPTION_CHOICE, &s->level, .fallback = "info", .choices = levels,
          .help = "least important events that are logged"},
         {0}};
-    standard_files_hold();
-    if (option_parse(options, argc, argv, &result, &e) == 0 && result.help) {
+    if (option_parse(options, argc, argv, &words, e) != ERR_OK)
+        return false;
+    if (words.help)
         option_help(stdout, "overpaint-worker --endpoint URL [options] | --tune [options]",
                     options);
-        return EXIT_SUCCESS;
-    }
-    if (e.code == ERR_OK && !s.endpoint && !s.tune)
-        err_set(&e, ERR_INVALID, "--endpoint is missing");
-    if (e.code == ERR_OK && s.model && !s.tune)
-        err_set(&e, ERR_INVALID, "--model is for --tune; a job names the model it wants");
-    if (e.code == ERR_OK && result.operands)
-        err_set(&e, ERR_INVALID, "unexpected word \"%s\"", result.operand[0]);
-    if (e.code != ERR_OK) {
+    else
+        check_settings(s, &words, e);
+    return !words.help && e->code == ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+    settings s = {0};
+    err e = {0};
+    standard_files_hold();
+    if (!read_settings(&s, argc, argv, &e)) {
+        if (e.code == ERR_OK)
+            return EXIT_SUCCESS;
         fprintf(stderr, "overpaint-worker: %s (see --help)\n", e.text);
         return EXIT_USAGE;
     }
