@@ -5,6 +5,7 @@
 
 #include "bench/profile.h"
 #include "bench/subject.h"
+#include "bench/values.h"
 #include "bench/yardstick.h"
 #include "kernels/ops.h"
 #include "tests/support/rig.h"
@@ -66,19 +67,6 @@ static void tell_all(const bench *b, const char *of, int64_t rows)
                    least, "gflops", all.ms > 0 ? all.flops / all.ms * 1e-6 : 0));
 }
 
-/* Zeros: their products take as long as any. */
-static tensor zeros(dev *d, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    tensor t = dev_tensor(d, d->storage, n, h, w, c);
-    float *x = calloc((size_t)tensor_count(t), sizeof *x);
-    if (x)
-        dev_upload_floats(d, t, x);
-    else
-        dev_fail(d, DEV_NO_MEMORY, "no memory for inputs");
-    free(x);
-    return t;
-}
-
 /* ---- a model ---- */
 
 static void profile_unet(bench *b, const model *m)
@@ -92,9 +80,10 @@ static void profile_unet(bench *b, const model *m)
         t[i] = 500;
         tokens[i] = c->positions;
     }
-    const tensor x = zeros(b->d, rows, b->s->height / c->factor, b->s->width / c->factor,
-                           c->in_channels),
-                 text = zeros(b->d, rows, 1, c->positions, unet_text_width(m->unet));
+    const tensor x = values_tensor(b->d, b->d->storage, rows, b->s->height / c->factor,
+                                   b->s->width / c->factor, c->in_channels),
+                 text = values_tensor(b->d, b->d->storage, rows, 1, c->positions,
+                                      unet_text_width(m->unet));
     profile_open(&b->p, b->d, b->s->repeat);
     unet_forward(b->d, NEW, m->unet, x, t, text, tokens);
     profile_close(&b->p, b->d);
@@ -106,8 +95,8 @@ static void profile_decoder(bench *b, const model *m)
 {
     const model_config *c = &m->config;
     const size_t mark = dev_mark(b->d);
-    const tensor x =
-        zeros(b->d, 1, b->s->height / c->factor, b->s->width / c->factor, c->latent_channels);
+    const tensor x = values_tensor(b->d, b->d->storage, 1, b->s->height / c->factor,
+                                   b->s->width / c->factor, c->latent_channels);
     profile_open(&b->p, b->d, b->s->repeat);
     vae_decode(b->d, NEW, m->vae, x);
     profile_close(&b->p, b->d);
@@ -156,10 +145,10 @@ static const layer layers[] = {
 
 enum { HEAD = 64, TEXT = 77, SMALL_SIDE = 16, SMALL_CHANNELS = 5 };
 
-static weight zero_weight(dev *d, arena *to, const layer *l)
+static weight some_weight(dev *d, arena *to, const layer *l)
 {
     weight w = {.out = l->out, .in = l->in, .k = l->kind == CONV ? 3 : 1};
-    float *x = calloc((size_t)(w.out * w.in * w.k * w.k), sizeof *x);
+    float *x = values_random(w.out * w.in * w.k * w.k);
     if (x)
         op_pack(d, &w, to, x, F32, 1);
     else
@@ -173,14 +162,13 @@ static void call_layer(dev *d, const layer *l, int64_t rows, const weight *w)
     const int64_t side = l->side, tokens = side * side;
     const size_t mark = dev_mark(d);
     const bool picture = l->kind == CONV || l->kind == GROUP_NORM;
-    const tensor x = picture ? dev_tensor(d, d->storage, rows, side, side, l->in)
-                             : dev_tensor(d, d->storage, rows, 1, tokens, l->in);
-    const int64_t keys = l->kind == CROSS ? TEXT : tokens;
+    const tensor pixels = values_tensor(d, d->storage, rows, side, side, l->in);
+    const tensor x = picture ? pixels : tensor_reshape(pixels, rows, 1, tokens, l->in);
     tensor y = {0}, scale = {0};
     if (l->kind == SELF || l->kind == CROSS)
-        y = dev_tensor(d, d->storage, rows, 1, keys, l->in);
+        y = values_tensor(d, d->storage, rows, 1, l->kind == CROSS ? TEXT : tokens, l->in);
     if (l->kind == GROUP_NORM || l->kind == LAYER_NORM)
-        scale = dev_tensor(d, F32, 1, 1, 1, l->in);
+        scale = values_tensor(d, F32, 1, 1, 1, l->in);
     switch (l->kind) {
     case CONV: op_conv2d(d, NEW, x, w, (conv2d_options){0}); break;
     case LINEAR: op_linear(d, NEW, x, w, (conv2d_options){0}); break;
@@ -215,8 +203,8 @@ static void profile_layer(bench *b, const layer *l)
         return;
     }
     if (weighty)
-        w = zero_weight(b->d, &weights, l);
-    b->p.weight = l->calls;
+        w = some_weight(b->d, &weights, l);
+    b->p.stands_for = l->calls;
     b->d->kernels = &b->p.table;
     call_layer(b->d, l, b->s->rows, &w);
     profile_close(&b->p, b->d);

@@ -9,6 +9,7 @@
 
 #include "bench/subject.h"
 #include "bench/timing.h"
+#include "bench/values.h"
 #include "bench/yardstick.h"
 #include "kernels/ops.h"
 #include "proto/clock.h"
@@ -118,24 +119,6 @@ static double measure_call(bench *b, call *c, double flops)
     return t.best;
 }
 
-/* Values between -1 and 1 that are neither constant nor alike. */
-static tensor some_values(dev *d, dtype type, int64_t n, int64_t h, int64_t w, int64_t c)
-{
-    tensor t = dev_tensor(d, type, n, h, w, c);
-    float *x = malloc((size_t)tensor_count(t) * sizeof *x);
-    uint32_t state = 1;
-    for (int64_t i = 0; x && i < tensor_count(t); i++) {
-        state = state * 1664525 + 1013904223;
-        x[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    if (x)
-        dev_upload_floats(d, t, x);
-    else
-        dev_fail(d, DEV_NO_MEMORY, "no memory for inputs");
-    free(x);
-    return t;
-}
-
 static tensor text(dev *d, const call *c)
 {
     return clip_encode(d, NEW, &c->b->m->text, c->ids[0], ROWS_A_PICTURE, 1);
@@ -175,9 +158,9 @@ static double measure_step(bench *b, int64_t rows, double flops)
         c.t[i] = 500;
         c.tokens[i] = m->positions;
     }
-    c.x = some_values(b->d, b->d->storage, rows, h, w, m->in_channels);
+    c.x = values_tensor(b->d, b->d->storage, rows, h, w, m->in_channels);
     c.text = unet_text(b->d, NEW, b->m->unet,
-                       some_values(b->d, b->d->storage, rows, 1, m->positions, m->context));
+                       values_tensor(b->d, b->d->storage, rows, 1, m->positions, m->context));
     const double best = measure_call(b, &c, flops);
     dev_release(b->d, mark);
     return best;
@@ -189,8 +172,8 @@ static double measure_vae(bench *b, bool back)
     const int64_t factor = back ? m->factor : 1, channels = back ? m->latent_channels : 3;
     const size_t mark = dev_mark(b->d);
     call c = {.name = back ? "decode" : "encode", .run = back ? decode : encode, .b = b, .rows = 1};
-    c.x =
-        some_values(b->d, b->d->storage, 1, b->s->height / factor, b->s->width / factor, channels);
+    c.x = values_tensor(b->d, b->d->storage, 1, b->s->height / factor, b->s->width / factor,
+                        channels);
     const double best = measure_call(b, &c, 0);
     dev_release(b->d, mark);
     return best;

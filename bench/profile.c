@@ -113,10 +113,10 @@ static void add_call(profile *p, profile_class one)
     p->classes += i == p->classes;
     profile_class *c = &p->of[i];
     c->name = one.name;
-    c->calls += p->weight;
-    c->ms += (double)p->weight * one.ms;
-    c->flops += (double)p->weight * one.flops;
-    c->bytes += (double)p->weight * one.bytes;
+    c->calls += p->stands_for;
+    c->ms += (double)p->stands_for * one.ms;
+    c->flops += (double)p->stands_for * one.flops;
+    c->bytes += (double)p->stands_for * one.bytes;
 }
 
 static void measure(dev *d, const char *kernel, dev_walk *walk, const void *args, size_t bytes)
@@ -160,7 +160,7 @@ EACH(MEASURED)
 
 void profile_open(profile *p, dev *d, int64_t repeat)
 {
-    *p = (profile){.table = *d->kernels, .real = d->kernels, .repeat = repeat, .weight = 1};
+    *p = (profile){.table = *d->kernels, .real = d->kernels, .repeat = repeat, .stands_for = 1};
 #define REPLACED(name) p->table.name = measured_##name;
     EACH(REPLACED)
     d->kernels = &p->table;

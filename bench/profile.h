@@ -22,7 +22,7 @@ typedef struct {
     kernel_table table; /* what the device calls meanwhile */
     const kernel_table *real;
     int64_t repeat;
-    int64_t weight; /* how many calls the next ones stand for */
+    int64_t stands_for; /* how many calls each of the next ones is */
     profile_class of[PROFILE_CLASSES];
     int classes;
 } profile;

@@ -6,21 +6,11 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#include "bench/values.h"
 #include "kernels/ops.h"
 #include "proto/clock.h"
 
 enum { TRIES = 5, CALLS = 10, SIDE_HOST = 2048, SIDE_DEVICE = 8192 };
-
-static float *random_values(int64_t n)
-{
-    float *x = malloc((size_t)n * sizeof *x);
-    uint32_t state = 1;
-    for (int64_t i = 0; x && i < n; i++) {
-        state = state * 1664525 + 1013904223;
-        x[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    return x;
-}
 
 /* ---- the host's library ---- */
 
@@ -33,7 +23,7 @@ static double host_gflops(int64_t side, int threads)
     void *library = dlopen("libdnnl.so.2", RTLD_NOW | RTLD_LOCAL);
     sgemm *multiply = library ? (sgemm *)dlsym(library, "dnnl_sgemm") : NULL;
     set_threads *set = library ? (set_threads *)dlsym(library, "omp_set_num_threads") : NULL;
-    float *a = multiply ? random_values(3 * side * side) : NULL;
+    float *a = multiply ? values_random(3 * side * side) : NULL;
     double best = 0;
     if (set)
         set(threads);
@@ -101,7 +91,7 @@ static double device_gflops(dev *d, int64_t side)
     arena weights;
     operands o = {.w = {.out = side, .in = side, .k = 1}};
     const size_t mark = dev_mark(d);
-    float *values = random_values(side * side);
+    float *values = values_random(side * side);
     if (!values || !dev_arena(d, &weights, (size_t)(side * side) * sizeof *values + ARENA_STEP))
         goto out;
     op_pack(d, &o.w, &weights, values, F32, 1);
@@ -128,7 +118,7 @@ double yardstick_bandwidth(dev *d, int64_t bytes)
     enum { WIDTH = 1024, READ_AND_WRITTEN = 3 };
     const int64_t count = bytes / (int64_t)dtype_bytes(d->storage) / WIDTH * WIDTH;
     const size_t mark = dev_mark(d);
-    float *values = random_values(count);
+    float *values = values_random(count);
     double best = 0;
     if (values) {
         operands o = {.x = dev_tensor(d, d->storage, 1, 1, count / WIDTH, WIDTH),

@@ -35,13 +35,6 @@ struct monitor {
 
 /* ---------------------------------------------------------------- the thread */
 
-/* Sleeps until something changes, at most until clock_ms() is `until`. false: it is. Locked. */
-static bool wait_until(monitor *m, int64_t until)
-{
-    const struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    return pthread_cond_timedwait(&m->change, &m->lock, &at) == 0;
-}
-
 /* Errors of a GPU are an event in the log, once each. */
 static void log_xids(const monitor *m, const telemetry *before, const telemetry *now)
 {
@@ -59,7 +52,7 @@ static bool publish(monitor *m, const telemetry *now)
     pthread_mutex_lock(&m->lock);
     memcpy(m->last, now, size);
     m->read_ms = clock_ms();
-    while (!m->stopping && wait_until(m, m->read_ms + m->options.period_ms))
+    while (!m->stopping && clock_wait(&m->change, &m->lock, m->read_ms + m->options.period_ms))
         ;
     const bool more = !m->stopping;
     pthread_mutex_unlock(&m->lock);
@@ -118,15 +111,6 @@ static bool anything_to_ask(const monitor_options *o)
     return false;
 }
 
-static void init_change(monitor *m)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->change, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 monitor *monitor_new(const monitor_options *o, err *e)
 {
     assert(o->devices >= 0 && o->devices <= TELEMETRY_DEVICES_MAX);
@@ -140,7 +124,7 @@ monitor *monitor_new(const monitor_options *o, err *e)
         m->options.period_ms = PERIOD_MS;
     snprintf(m->nvml, sizeof m->nvml, "%s", o->nvml ? o->nvml : "");
     pthread_mutex_init(&m->lock, NULL);
-    init_change(m);
+    clock_condition(&m->change);
     if (anything_to_ask(o))
         m->running = !pthread_create(&m->thread, NULL, monitor_main, m);
     return m;
@@ -154,7 +138,7 @@ static bool stop(monitor *m)
     pthread_mutex_lock(&m->lock);
     m->stopping = true;
     pthread_cond_broadcast(&m->change);
-    while (!m->ended && wait_until(m, until))
+    while (!m->ended && clock_wait(&m->change, &m->lock, until))
         ;
     const bool ended = m->ended;
     m->abandoned = !ended;

@@ -3,12 +3,11 @@
  * or the other: then it copies, or finds no place and reads by itself. */
 #include "worker/shelf.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "proto/clock.h"
 #include "proto/log.h"
 
 enum { LOOK_EVERY_MS = 20 }; /* whether a waiting engine was stopped */
@@ -36,7 +35,7 @@ shelf *shelf_new(err *e)
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
+    clock_condition(&s->changed);
     return s;
 }
 
@@ -71,16 +70,6 @@ static shelved *find(const shelf *s, const dev *d, const model_file *file)
     return found;
 }
 
-static void wait_a_little(shelf *s)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LOOK_EVERY_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_cond_timedwait(&s->changed, &s->lock, &until);
-}
-
 /* `own` goes onto the shelf. Returns the place to copy from, borrowed; NULL: there is none, and
  * `own` stands for a model that is being read; or d was stopped. */
 static shelved *borrow(shelf *s, dev *d, shelved *own)
@@ -89,7 +78,7 @@ static shelved *borrow(shelf *s, dev *d, shelved *own)
     bool stopped = false;
     pthread_mutex_lock(&s->lock);
     while ((from = find(s, d, &own->file)) && !from->model && !stopped) {
-        wait_a_little(s);
+        clock_wait(&s->changed, &s->lock, clock_ms() + LOOK_EVERY_MS);
         stopped = d->stop && d->stop(d->stop_arg);
     }
     if (stopped)
@@ -104,7 +93,7 @@ static shelved *borrow(shelf *s, dev *d, shelved *own)
     return stopped ? NULL : from;
 }
 
-static void give_up(shelf *s, shelved *from)
+static void return_borrowed(shelf *s, shelved *from)
 {
     pthread_mutex_lock(&s->lock);
     from->borrowers--;
@@ -149,27 +138,36 @@ void shelf_give_back(shelf *s, shelved **place)
 
 /* ---------------------------------------------------------------- loading */
 
-static model *copy(shelf *s, dev *d, shelved *from, err *e)
+static model *copy_borrowed(shelf *s, dev *d, shelved *from, err *e)
 {
     model *m = model_copy(d, from->model, from->d, e);
     if (m)
         log_event(LOG_INFO, "engine", "model_copied", "device=%s from=%s", d->name, from->d->name);
-    give_up(s, from);
+    return_borrowed(s, from);
     return m;
+}
+
+/* The model of own->file, by whichever way there is. */
+static model *copy_or_read(shelf *s, dev *d, shelved *own, err *e)
+{
+    shelved *from = borrow(s, d, own);
+    if (from)
+        return copy_borrowed(s, d, from, e);
+    return d->status == DEV_OK ? model_load(d, own->file.path, e) : NULL;
 }
 
 model *shelf_load(shelf *s, dev *d, const model_file *file, shelved **place, err *e)
 {
     *place = NULL;
-    shelved *own = s ? calloc(1, sizeof *own) : NULL;
-    if (!own)
-        return s ? (err_set(e, ERR_NO_MEMORY, "no memory to load %s", file->path), NULL)
-                 : model_load(d, file->path, e);
+    if (!s)
+        return model_load(d, file->path, e);
+    shelved *own = calloc(1, sizeof *own);
+    if (!own) {
+        err_set(e, ERR_NO_MEMORY, "no memory to load %s", file->path);
+        return NULL;
+    }
     *own = (shelved){.file = *file, .d = d, .winograd_most = d->options.winograd_most};
-    shelved *from = borrow(s, d, own);
-    model *m = from                  ? copy(s, d, from, e)
-               : d->status == DEV_OK ? model_load(d, file->path, e)
-                                     : NULL;
+    model *m = copy_or_read(s, d, own, e);
     dev_wait(d); /* others copy without asking this device */
     if (m && d->status != DEV_OK)
         model_free(&m);

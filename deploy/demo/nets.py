@@ -17,6 +17,7 @@ HEADS = 8  # of the UNet
 TEXT_HEAD = 64  # channels a head of the text encoder
 TOKENS = 77
 LATENT_CHANNELS = 4
+FACTOR = 2 ** (len(settings.AUTOENCODER_WIDTHS) - 1)  # pixels a side of a latent cell
 FIRST_LOGVAR = -6.0  # an autoencoder that starts with noisy latents learns nothing for long
 
 

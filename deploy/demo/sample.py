@@ -10,11 +10,10 @@ import settings
 from autoencoder import save_sheet
 from diffusion import signal_parts
 from export import load
-from nets import LATENT_CHANNELS, TOKENS
+from nets import FACTOR, LATENT_CHANNELS, TOKENS
 from tokens import END, START, Tokenizer
 
 RHO = 7.0
-FACTOR = 2 ** (len(settings.AUTOENCODER_WIDTHS) - 1)
 
 
 def token_ids(texts):

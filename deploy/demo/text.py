@@ -14,11 +14,9 @@ from torch import nn
 import pictures
 import settings
 from examples import Examples
-from nets import LATENT_CHANNELS, TextEncoder
+from nets import FACTOR, LATENT_CHANNELS, TextEncoder
 from tokens import vocabulary_of
 from training import Training, device, save_atomically
-
-FACTOR = 2 ** (len(settings.AUTOENCODER_WIDTHS) - 1)
 
 
 def make_text(rows):

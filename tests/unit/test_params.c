@@ -13,18 +13,21 @@
 
 enum { IN = 5, FIRST = 64, SECOND = 32, OUT = FIRST + SECOND, ROWS = 3 };
 
-/* Names, rows and columns (0: a vector) of the file's tensors, all F32. */
+/* Names, rows and columns (0: a vector) of the file's tensors, all F32; filters of 3x3. */
 static const struct {
     const char *name;
     int rows, columns;
-} tensors[] = {{"a.weight", FIRST, IN},      {"b.weight", SECOND, IN}, {"b.bias", SECOND, 0},
-               {"wider.weight", 32, IN + 1}, {"odd.weight", 40, IN},   {"short.weight", 32, IN},
-               {"short.bias", 31, 0}};
+    bool filter;
+} tensors[] = {{"a.weight", FIRST, IN, false}, {"b.weight", SECOND, IN, false},
+               {"b.bias", SECOND, 0, false},   {"wider.weight", 32, IN + 1, false},
+               {"odd.weight", 40, IN, false},  {"short.weight", 32, IN, false},
+               {"short.bias", 31, 0, false},   {"filter.weight", 32, IN, true}};
 enum { TENSORS = sizeof tensors / sizeof *tensors };
 
 static int count_of(int i)
 {
-    return tensors[i].rows * (tensors[i].columns ? tensors[i].columns : 1);
+    return tensors[i].rows * (tensors[i].columns ? tensors[i].columns : 1) *
+           (tensors[i].filter ? 9 : 1);
 }
 
 /* Small whole numbers, another one for each place. */
@@ -44,7 +47,8 @@ static checkpoint *open_file(void)
         const int end = bytes + count_of(i) * (int)sizeof(float);
         char columns[16] = "";
         if (tensors[i].columns)
-            snprintf(columns, sizeof columns, ",%d", tensors[i].columns);
+            snprintf(columns, sizeof columns, ",%d%s", tensors[i].columns,
+                     tensors[i].filter ? ",3,3" : "");
         used += snprintf(header + used, sizeof header - (size_t)used,
                          "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d%s],\"data_offsets\":[%d,%d]}",
                          i ? "," : "", tensors[i].name, tensors[i].rows, columns, bytes, end);
@@ -149,12 +153,12 @@ static void no_bias_at_all(void **state)
     loader_close(&l);
 }
 
-static void refuses(const char *second, const char *text)
+static void refuses(const char *first, const char *second, const char *text)
 {
     loader l;
     joint all = {0};
     loader_open(&l, "ref");
-    params_beside(&l.p, &all, "a");
+    params_beside(&l.p, &all, "%s", first);
     params_beside(&l.p, &all, "%s", second);
     params_join(&l.p, &all);
     assert_true(l.e.code == ERR_INVALID || l.e.code == ERR_TOO_LARGE);
@@ -166,10 +170,13 @@ static void refuses(const char *second, const char *text)
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
-    refuses("wider", "wider.weight is F32 [32, 6], expected [a multiple of 32, 5]");
-    refuses("odd", "odd.weight is F32 [40, 5], expected [a multiple of 32, 5]");
-    refuses("absent", "tensor absent.weight is missing");
-    refuses("short", "short.bias is F32 [31], expected 32 values");
+    refuses("a", "wider", "wider.weight is F32 [32, 6], expected [a multiple of 32, 5]");
+    refuses("a", "odd", "odd.weight is F32 [40, 5], expected [a multiple of 32, 5]");
+    refuses("a", "absent", "tensor absent.weight is missing");
+    refuses("a", "short", "short.bias is F32 [31], expected 32 values");
+    refuses("a", "filter", "filter.weight is F32 [32, 5, 3, 3], expected [a multiple of 32, 5]");
+    refuses("filter", "short",
+            "filter.weight is F32 [32, 5, 3, 3], expected [a multiple of 32, 5]");
 }
 
 static void too_many_are_refused(void **state)

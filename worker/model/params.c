@@ -186,18 +186,24 @@ static int kernel_side(const checkpoint_tensor *t)
     return t->dims == 4 ? (int)t->dim[2] : 1;
 }
 
-/* Does it fit beside the layers that were noted before it? */
-static bool fits_beside(params *p, const joint *b, const checkpoint_tensor *t)
+/* May it lie beside others that read `in` channels? */
+static bool lies_beside(params *p, const checkpoint_tensor *t, int64_t in)
 {
     char expected[96];
-    const int64_t in = b->matrix[0]->dim[1];
-    if (t->dim[1] == in && kernel_side(t) == 1 && t->dim[0] % PACK_CHANNELS == 0 &&
-        b->out % PACK_CHANNELS == 0)
+    if (t->dim[1] == in && kernel_side(t) == 1 && t->dim[0] % PACK_CHANNELS == 0)
         return true;
     snprintf(expected, sizeof expected, "[a multiple of %d, %lld], to lie beside others",
              PACK_CHANNELS, (long long)in);
     refuse(p, t, expected);
     return false;
+}
+
+/* The first one may be of any form as long as it is alone. */
+static bool fits_beside(params *p, const joint *b, const checkpoint_tensor *t)
+{
+    const checkpoint_tensor *first = b->matrix[0];
+    return b->count == 0 ||
+           (lies_beside(p, first, first->dim[1]) && lies_beside(p, t, first->dim[1]));
 }
 
 static int64_t note_layer(params *p, joint *b, const char *prefix)
@@ -213,7 +219,7 @@ static int64_t note_layer(params *p, joint *b, const char *prefix)
     if (b->count == PARAMS_BESIDE)
         err_set(p->e, ERR_TOO_LARGE, "%s: more than %d layers beside %s", checkpoint_path(p->file),
                 PARAMS_BESIDE, t->name);
-    if (failed(p) || (b->count > 0 && !fits_beside(p, b, t)))
+    if (failed(p) || !fits_beside(p, b, t))
         return first;
     b->matrix[b->count] = t;
     b->bias[b->count++] = find(p, prefix, ".bias", false);
