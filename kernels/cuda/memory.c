@@ -230,12 +230,12 @@ static void write_memory(dev *d, void *to, const void *from, size_t bytes)
 
 static void read_memory(dev *d, void *to, const void *from, size_t bytes)
 {
-    gpu *g = gpu_of(d);
-    for (size_t done = 0, n; done < bytes; done += n) {
-        char *half = stage_take(d);
+    const gpu *g = gpu_of(d);
+    for (size_t done = 0, n; g && done < bytes; done += n) {
+        char *half =
+            g->stage[g->turn].host; /* whatever is read from it comes first in the stream */
         n = portion(bytes - done);
-        if (!half ||
-            !gpu_good(d,
+        if (!gpu_good(d,
                       cudaMemcpyAsync(half, (const char *)from + done, n, cudaMemcpyDeviceToHost,
                                       g->stream),
                       "a transfer") ||

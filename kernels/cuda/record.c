@@ -309,10 +309,11 @@ static bool launch(dev *d, gpu *g, record *one)
     const recorder *r = g->recorder;
     if (r->handed_bytes)
         memcpy(one->hand.host, r->handed, r->handed_bytes);
-    if (gpu_good(d,
-                 cudaMemcpyAsync(one->hand.there, one->hand.host, one->hand.room,
-                                 cudaMemcpyHostToDevice, g->stream),
-                 "handing over arguments") &&
+    if ((r->handed_bytes == 0 ||
+         gpu_good(d,
+                  cudaMemcpyAsync(one->hand.there, one->hand.host, r->handed_bytes,
+                                  cudaMemcpyHostToDevice, g->stream),
+                  "handing over arguments")) &&
         gpu_good(d, cudaGraphLaunch(one->graph, g->stream), "playing a step"))
         return true;
     if (d->status == DEV_NO_MEMORY) {
@@ -326,11 +327,12 @@ static bool launch(dev *d, gpu *g, record *one)
 static void answer(dev *d, gpu *g, const record *one)
 {
     const recorder *r = g->recorder;
-    const bool good = gpu_good(d,
-                               cudaMemcpyAsync(one->ask.host, one->ask.there, one->ask.room,
-                                               cudaMemcpyDeviceToHost, g->stream),
-                               "an answer") &&
-                      gpu_waited(d);
+    const bool copied = r->asked_bytes == 0 ||
+                        gpu_good(d,
+                                 cudaMemcpyAsync(one->ask.host, one->ask.there, r->asked_bytes,
+                                                 cudaMemcpyDeviceToHost, g->stream),
+                                 "an answer");
+    const bool good = copied && gpu_waited(d);
     for (int i = 0; i < r->questions && good; i++)
         memcpy(r->question[i].host, one->ask.host + r->question[i].at, r->question[i].bytes);
 }

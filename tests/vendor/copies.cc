@@ -164,6 +164,7 @@ using namespace vendor;
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    vendor_told("cudaMemcpyAsync", 0, VENDOR_BYTES, &bytes, 1);
     return call("cudaMemcpyAsync", SAFE, [=](held &h) -> int {
         CUstream_st *s = known_stream(stream, "cudaMemcpyAsync");
         if (!s)
@@ -192,6 +193,8 @@ cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int f
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
 {
+    vendor_told("cudaMemsetAsync", 0, VENDOR_FILL, &value, 1);
+    vendor_told("cudaMemsetAsync", 1, VENDOR_BYTES, &bytes, 1);
     return call("cudaMemsetAsync", SAFE, [=](held &h) -> int {
         CUstream_st *s = known_stream(stream, "cudaMemsetAsync");
         if (!s)

@@ -11,53 +11,54 @@
 typedef struct {
     int name;
     size_t offset, bytes;
+    vendor_value kind;
 } attribute;
 
-#define FIELD(name, type, field)                                                                   \
+#define FIELD(name, type, field, kind)                                                             \
     {                                                                                              \
-        name, offsetof(type, field), sizeof(((type *)0)->field)                                    \
+        name, offsetof(type, field), sizeof(((type *)0)->field), kind                              \
     }
 
 static const attribute layout_attributes[] = {
-    FIELD(CUBLASLT_MATRIX_LAYOUT_TYPE, lt_layout, type),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_ORDER, lt_layout, order),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_ROWS, lt_layout, rows),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_COLS, lt_layout, columns),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_LD, lt_layout, ld),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, lt_layout, batch),
-    FIELD(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, lt_layout, stride),
-    {0, 0, 0},
+    FIELD(CUBLASLT_MATRIX_LAYOUT_TYPE, lt_layout, type, VENDOR_NAME),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_ORDER, lt_layout, order, VENDOR_NAME),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_ROWS, lt_layout, rows, VENDOR_INT64),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_COLS, lt_layout, columns, VENDOR_INT64),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_LD, lt_layout, ld, VENDOR_INT64),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, lt_layout, batch, VENDOR_INT32),
+    FIELD(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, lt_layout, stride, VENDOR_INT64),
+    {0, 0, 0, 0},
 };
 
 static const attribute how_attributes[] = {
-    FIELD(CUBLASLT_MATMUL_DESC_POINTER_MODE, lt_how, pointer_mode),
-    FIELD(CUBLASLT_MATMUL_DESC_TRANSA, lt_how, turned[0]),
-    FIELD(CUBLASLT_MATMUL_DESC_TRANSB, lt_how, turned[1]),
-    FIELD(CUBLASLT_MATMUL_DESC_TRANSC, lt_how, turned[2]),
-    FIELD(CUBLASLT_MATMUL_DESC_EPILOGUE, lt_how, epilogue),
-    FIELD(CUBLASLT_MATMUL_DESC_BIAS_POINTER, lt_how, bias),
-    FIELD(CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, lt_how, bias_stride),
-    FIELD(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, lt_how, bias_type),
-    {0, 0, 0},
+    FIELD(CUBLASLT_MATMUL_DESC_POINTER_MODE, lt_how, pointer_mode, VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_DESC_TRANSA, lt_how, turned[0], VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_DESC_TRANSB, lt_how, turned[1], VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_DESC_TRANSC, lt_how, turned[2], VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_DESC_EPILOGUE, lt_how, epilogue, VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_DESC_BIAS_POINTER, lt_how, bias, VENDOR_PLACE),
+    FIELD(CUBLASLT_MATMUL_DESC_BIAS_BATCH_STRIDE, lt_how, bias_stride, VENDOR_INT64),
+    FIELD(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, lt_how, bias_type, VENDOR_NAME),
+    {0, 0, 0, 0},
 };
 
 static const attribute like_attributes[] = {
-    FIELD(CUBLASLT_MATMUL_PREF_SEARCH_MODE, lt_like, mode),
-    FIELD(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, lt_like, workspace),
-    FIELD(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, lt_like, schemes),
-    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, lt_like, alignment[0]),
-    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, lt_like, alignment[1]),
-    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, lt_like, alignment[2]),
-    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, lt_like, alignment[3]),
-    {0, 0, 0},
+    FIELD(CUBLASLT_MATMUL_PREF_SEARCH_MODE, lt_like, mode, VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, lt_like, workspace, VENDOR_INT64),
+    FIELD(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, lt_like, schemes, VENDOR_NAME),
+    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, lt_like, alignment[0], VENDOR_INT32),
+    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, lt_like, alignment[1], VENDOR_INT32),
+    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, lt_like, alignment[2], VENDOR_INT32),
+    FIELD(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, lt_like, alignment[3], VENDOR_INT32),
+    {0, 0, 0, 0},
 };
 
 static const attribute algorithm_attributes[] = {
-    FIELD(CUBLASLT_ALGO_CONFIG_ID, lt_algorithm, id),
-    FIELD(CUBLASLT_ALGO_CONFIG_TILE_ID, lt_algorithm, tile),
-    FIELD(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, lt_algorithm, slices),
-    FIELD(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, lt_algorithm, scheme),
-    {0, 0, 0},
+    FIELD(CUBLASLT_ALGO_CONFIG_ID, lt_algorithm, id, VENDOR_INT32),
+    FIELD(CUBLASLT_ALGO_CONFIG_TILE_ID, lt_algorithm, tile, VENDOR_INT32),
+    FIELD(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, lt_algorithm, slices, VENDOR_INT32),
+    FIELD(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, lt_algorithm, scheme, VENDOR_INT32),
+    {0, 0, 0, 0},
 };
 
 static const attribute *find(const attribute *all, int name)
@@ -67,13 +68,14 @@ static const attribute *find(const attribute *all, int name)
     return all->bytes ? all : NULL;
 }
 
-static cublasStatus_t set(const attribute *all, void *object, int name, const void *from,
-                          size_t bytes)
+static cublasStatus_t set(const char *what, const attribute *all, void *object, int name,
+                          const void *from, size_t bytes)
 {
     const attribute *a = find(all, name);
     if (!object || !from || !a || a->bytes != bytes)
         return CUBLAS_STATUS_INVALID_VALUE;
     memcpy((char *)object + a->offset, from, bytes);
+    vendor_told(what, name, a->kind, (char *)object + a->offset, 1);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -141,6 +143,10 @@ const char *cublasLtGetStatusString(cublasStatus_t status)
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType type,
                                           uint64_t rows, uint64_t columns, int64_t ld)
 {
+    vendor_told("a layout's type", 0, VENDOR_NAME, &type, 1);
+    vendor_told("a layout's rows", 0, VENDOR_INT64, &rows, 1);
+    vendor_told("a layout's columns", 0, VENDOR_INT64, &columns, 1);
+    vendor_told("a leading dimension", 0, VENDOR_INT64, &ld, 1);
     const lt_layout made = {.type = type,
                             .order = CUBLASLT_ORDER_COL,
                             .rows = rows,
@@ -160,12 +166,14 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
                                                 cublasLtMatrixLayoutAttribute_t name,
                                                 const void *from, size_t bytes)
 {
-    return set(layout_attributes, layout, name, from, bytes);
+    return set("a layout", layout_attributes, layout, name, from, bytes);
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *how, cublasComputeType_t compute,
                                         cudaDataType_t scale)
 {
+    vendor_told("a product's sums", 0, VENDOR_NAME, &compute, 1);
+    vendor_told("a product's scale", 0, VENDOR_NAME, &scale, 1);
     const lt_how made = {
         .compute = compute, .scale = scale, .epilogue = CUBLASLT_EPILOGUE_DEFAULT, .bias_type = -1};
     return make("cublasLtMatmulDescCreate", (void **)how, &made, sizeof made);
@@ -181,7 +189,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t how,
                                               cublasLtMatmulDescAttributes_t name, const void *from,
                                               size_t bytes)
 {
-    return set(how_attributes, how, name, from, bytes);
+    return set("a product", how_attributes, how, name, from, bytes);
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *like)
@@ -201,7 +209,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t l
                                                     cublasLtMatmulPreferenceAttributes_t name,
                                                     const void *from, size_t bytes)
 {
-    return set(like_attributes, like, name, from, bytes);
+    return set("a preference", like_attributes, like, name, from, bytes);
 }
 
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo,

@@ -67,6 +67,8 @@ enum { LT_WORKSPACE = 1 << 16 };
 /* One of them, or NULL: the bytes are not an algorithm for the product's types. */
 const lt_algorithm *lt_algorithm_of(const cublasLtMatmulAlgo_t *algo, const lt_product *p);
 const lt_algorithm *lt_algorithm_known(const cublasLtMatmulAlgo_t *algo);
+/* An algorithm is a place where another could have been taken. */
+void lt_algorithm_told(cublasLtMatmulAlgo_t *algo);
 uint64_t lt_workspace(const lt_algorithm *a, const lt_product *p);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "tests/vendor/cublaslt.h"
 #include "tests/vendor/sums.h"
+#include "tests/vendor/vendor.h"
 
 static const lt_algorithm algorithms[] = {
     {.id = 21, .tile = 15, .slices = 1, .alignment = 16},
@@ -43,6 +44,13 @@ const lt_algorithm *lt_algorithm_known(const cublasLtMatmulAlgo_t *algo)
 const lt_algorithm *lt_algorithm_of(const cublasLtMatmulAlgo_t *algo, const lt_product *p)
 {
     return algo->data[2] == p->type ? lt_algorithm_known(algo) : NULL;
+}
+
+void lt_algorithm_told(cublasLtMatmulAlgo_t *algo)
+{
+    int32_t which = (int32_t)algo->data[1];
+    vendor_told("cublasLtMatmul's algorithm", 0, VENDOR_NAME, &which, 1);
+    algo->data[1] = (uint64_t)which;
 }
 
 uint64_t lt_workspace(const lt_algorithm *a, const lt_product *p)

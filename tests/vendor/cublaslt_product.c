@@ -215,6 +215,17 @@ static void set_algorithm(launch *l, const cublasLtMatmulAlgo_t *algo, const lt_
         sum_order_share(&l->order, l->product.batch, l->product.type);
 }
 
+static void mutate(launch *l, cublasLtMatmulAlgo_t *algo)
+{
+    void **const place[] = {(void **)&l->a, (void **)&l->b, (void **)&l->c, &l->d};
+    vendor_told("cublasLtMatmul's alpha", 0, VENDOR_FLOAT, &l->alpha, 1);
+    vendor_told("cublasLtMatmul's beta", 0, VENDOR_FLOAT, &l->beta, 1);
+    for (int i = 0; i < 4; i++)
+        if (i != 2 || l->beta != 0) /* otherwise nobody reads C */
+            vendor_told("cublasLtMatmul's operand", i, VENDOR_PLACE, place[i], 1);
+    lt_algorithm_told(algo);
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how, const void *alpha,
                               const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
                               cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
@@ -236,7 +247,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how,
         vendor_report("cublasLtMatmul: without an algorithm the library chooses anew each time");
         return CUBLAS_STATUS_INVALID_VALUE;
     }
-    const lt_algorithm *known = lt_algorithm_of(algo, &l.product);
+    memcpy(&l.alpha, alpha, sizeof l.alpha);
+    memcpy(&l.beta, beta, sizeof l.beta);
+    cublasLtMatmulAlgo_t taken = *algo;
+    mutate(&l, &taken);
+    const lt_algorithm *known = lt_algorithm_of(&taken, &l.product);
     if (!known || l.product.batch == known->refuses ||
         lt_workspace(known, &l.product) > workspace_bytes)
         return CUBLAS_STATUS_INVALID_VALUE;
@@ -249,12 +264,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how,
                       vendor_device());
         return CUBLAS_STATUS_INVALID_VALUE;
     }
-    memcpy(&l.alpha, alpha, sizeof l.alpha);
-    memcpy(&l.beta, beta, sizeof l.beta);
     l.bias = l.product.how.epilogue == CUBLASLT_EPILOGUE_BIAS ? l.product.how.bias : NULL;
     l.workspace = workspace;
     l.workspace_bytes = workspace_bytes;
-    set_algorithm(&l, algo, known);
+    set_algorithm(&l, &taken, known);
+    if (vendor_drops("cublasLtMatmul", 0))
+        return CUBLAS_STATUS_SUCCESS;
     if (!is_good(&l))
         return CUBLAS_STATUS_EXECUTION_FAILED;
     return vendor_enqueue(stream, "cublasLtMatmul", run, &l, sizeof l)

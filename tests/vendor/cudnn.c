@@ -10,6 +10,11 @@
 #include "tests/vendor/cudnn_real.h"
 #include "tests/vendor/vendor.h"
 
+/* Of an attribute. */
+typedef struct {
+    int64_t at[2 * PROGRAM_TENSORS];
+} told_values;
+
 enum { PARTS_MOST = 256, PACK_MOST = 2 * PROGRAM_TENSORS, ERROR_BYTES = 256 };
 
 struct cudnnContext {
@@ -222,6 +227,36 @@ static bool keep_pack(pack *to, cudnnBackendAttributeName_t name, int64_t n, con
     }
 }
 
+/* How values of a type lie in memory; false: they are not told as values. */
+static bool kind_of(cudnnBackendAttributeType_t type, vendor_value *kind, size_t *bytes)
+{
+    switch (type) {
+    case CUDNN_TYPE_INT64: *kind = VENDOR_INT64, *bytes = sizeof(int64_t); return true;
+    case CUDNN_TYPE_FLOAT: *kind = VENDOR_FLOAT, *bytes = sizeof(float); return true;
+    case CUDNN_TYPE_BOOLEAN: *kind = VENDOR_FLAG, *bytes = sizeof(bool); return true;
+    case CUDNN_TYPE_VOID_PTR: *kind = VENDOR_PLACE, *bytes = sizeof(void *); return true;
+    case CUDNN_TYPE_DATA_TYPE:
+    case CUDNN_TYPE_CONVOLUTION_MODE:
+    case CUDNN_TYPE_POINTWISE_MODE:
+    case CUDNN_TYPE_HEUR_MODE:
+    case CUDNN_TYPE_KNOB_TYPE: *kind = VENDOR_NAME, *bytes = sizeof(int); return true;
+    default: return false;
+    }
+}
+
+/* The values that the caller means, or what a mutant makes of them. */
+static const void *told(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                        int64_t n, const void *from, told_values *copy)
+{
+    vendor_value kind;
+    size_t bytes;
+    if (!kind_of(type, &kind, &bytes) || n < 0 || (size_t)n * bytes > sizeof *copy)
+        return from;
+    memcpy(copy, from, (size_t)n * bytes);
+    vendor_told("cuDNN's attribute", (int)name, kind, copy, n);
+    return copy;
+}
+
 cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to,
                                        cudnnBackendAttributeName_t name,
                                        cudnnBackendAttributeType_t type, int64_t n,
@@ -237,7 +272,10 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to,
                          : refuse(CUDNN_STATUS_BAD_PARAM, "a handle that is none");
     }
     if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR)
-        return set_parts(p, name, n, from);
+        return vendor_drops("cuDNN's attribute", (int)name) ? CUDNN_STATUS_SUCCESS
+                                                            : set_parts(p, name, n, from);
+    told_values copy;
+    from = told(name, type, n, from, &copy);
     if (p->pack && !keep_pack(p->pack, name, n, from))
         return refuse(CUDNN_STATUS_NOT_SUPPORTED, "an attribute of a launch that is not known");
     return cudnn_real_calls()->cudnnBackendSetAttribute(p->real, name, type, n, from);
@@ -382,6 +420,8 @@ static cudnnStatus_t launch(cudnnHandle_t handle, part *plan, const pack *from)
     if (!program_is_good(&l))
         return refuse(CUDNN_STATUS_EXECUTION_FAILED, "an operand is not what the plan needs");
     plan->has_run = true;
+    if (vendor_drops("cudnnBackendExecute", 0))
+        return CUDNN_STATUS_SUCCESS;
     return vendor_enqueue(handle->stream, "cudnnBackendExecute", program_run, &l, sizeof l)
                ? refuse(CUDNN_STATUS_EXECUTION_FAILED, "the stream refuses")
                : CUDNN_STATUS_SUCCESS;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unistd.h>
 
 using namespace vendor;
 
@@ -13,6 +14,7 @@ struct failing {
     std::mutex lock;
     long at, count;
     bool memory, sticky;
+    const char *lose; /* a file: when it is there the device is lost */
     std::atomic<bool> lost;
 };
 
@@ -40,6 +42,7 @@ static failing &wanted()
     static failing *f = [] {
         failing *made = new failing();
         read_failing(made, getenv("OVERPAINT_VENDOR_FAIL"));
+        made->lose = getenv("OVERPAINT_VENDOR_LOSE");
         return made;
     }();
     return *f;
@@ -63,6 +66,8 @@ vendor_failure vendor_fails(const char *function)
 {
     failing &f = wanted();
     std::lock_guard<std::mutex> hold(f.lock);
+    if (f.lose && unlink(f.lose) == 0)
+        f.lost = true;
     if (lost())
         return VENDOR_FAIL_STICKY;
     if (is_one_of(function, {"Free", "Destroy", "Release", "Unmap"}))
@@ -117,7 +122,7 @@ void vendor_report(const char *format, ...)
 const vendor_controls *overpaint_vendor(void)
 {
     static const vendor_controls controls = {vendor_fail_at, vendor_calls, vendor_reported,
-                                             vendor_taken};
+                                             vendor_taken, vendor_mutate};
     return &controls;
 }
 

@@ -38,6 +38,8 @@ int take_launch(const cuemu::launched &launch)
     const vendor_failure fails = vendor_fails("cudaLaunchKernelExC");
     if (fails != VENDOR_FAIL_NOT)
         return remember(fails == VENDOR_FAIL_MEMORY ? (int)cudaErrorMemoryAllocation : lost());
+    if (vendor_drops(launch.kernel, 0))
+        return cudaSuccess;
     const request r = {launch.kernel, &chosen(), some_schedule()};
     std::vector<unsigned char> bytes(sizeof r + launch.bytes);
     memcpy(bytes.data(), &r, sizeof r);

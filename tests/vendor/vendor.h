@@ -9,6 +9,8 @@
  *   OVERPAINT_VENDOR_ORDER     when streams run: `eager` (at the call), `late` (when somebody waits
  *                              for it, no more than that), `seed:N` (at random)
  *   OVERPAINT_VENDOR_FAIL      see vendor_fail_at
+ *   OVERPAINT_VENDOR_LOSE      a file; when it is there the next call takes it away, and the
+ *                              devices of its process are lost
  *   OVERPAINT_VENDOR_REPORTS   a file to which every report is added, a line each
  *   OVERPAINT_VENDOR_SEED      the order of what cuBLASLt's heuristic offers (0), for each handle
  */
@@ -69,6 +71,28 @@ void vendor_fail_at(const char *text);
 /* Calls counted so far. */
 long vendor_calls(void);
 
+/* Asked, with its name, at each place where something could go wrong: whether it does. Then a value
+ * that the libraries are told is another, or a call says that all went well and has done nothing.
+ * Waits for what has happened already are no places: without them nothing would differ. NULL: all
+ * goes right. A child that is forked while it is asked goes on from there. */
+typedef bool vendor_chooser(const char *place);
+void vendor_mutate(vendor_chooser *choose);
+
+/* For a stand-in: `count` values that it has been told, a copy of its own, each a place; and a call
+ * (of this attribute, or 0), true: it is to be left out. */
+typedef enum {
+    VENDOR_INT32,
+    VENDOR_INT64,
+    VENDOR_FLOAT,
+    VENDOR_FLAG,
+    VENDOR_NAME, /* an int that stands for a type or a mode */
+    VENDOR_PLACE,
+    VENDOR_BYTES,
+    VENDOR_FILL /* an int, of which memory is filled with the last byte */
+} vendor_value;
+void vendor_told(const char *what, int name, vendor_value kind, void *values, int64_t count);
+bool vendor_drops(const char *what, int name);
+
 /* Bytes of memory that are taken on any device. */
 size_t vendor_taken(void);
 
@@ -79,6 +103,7 @@ typedef struct {
     long (*calls)(void);
     const char *(*reported)(void);
     size_t (*taken)(void);
+    void (*mutate)(vendor_chooser *choose);
 } vendor_controls;
 const vendor_controls *overpaint_vendor(void);
 
