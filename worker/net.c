@@ -29,6 +29,12 @@ static int credit_now(const net *n)
     return n->draining || n->broken ? 0 : n->options->jobs_per_device * service_devices(n->service);
 }
 
+static void renew_credit(net *n)
+{
+    if (n->welcome && n->credit_sent != credit_now(n))
+        net_say_credit(n, n->credit_sent = credit_now(n));
+}
+
 /* Sends a reply; what the socket does not take now is sent at the next tick. */
 static void send_reply(net *n, reply *r, int64_t now)
 {
@@ -87,6 +93,7 @@ static void complete(net *n, work *w)
         log_event(LOG_WARN, "net", "failed", "job=%s code=%s text=%s", id, err_name(w->error.code),
                   log_quote(text, sizeof text, w->error.text));
     n->broken |= w->again && w->error.code == ERR_DEVICE;
+    renew_credit(n); /* before the broker thinks of giving the same job again */
     reply *r = reply_new(w, status.class_name);
     if (r && n->draining && w->error.code == ERR_CANCELLED && w->released)
         r->release = true;
@@ -301,8 +308,7 @@ static void keep_time(net *n, int64_t now)
         n->beat_ms = now;
         net_say_heartbeat(n);
     }
-    if (n->credit_sent != credit_now(n))
-        net_say_credit(n, n->credit_sent = credit_now(n));
+    renew_credit(n);
     for (reply *r = n->replies; r; r = r->next)
         if (!r->sent_ms || now - r->sent_ms >= n->lost_after_ms)
             send_reply(n, r, now);
