@@ -173,7 +173,7 @@ static int measure(figures *f, const settings *s, err *e)
     if (subject_plan(&s->of, &options, &plan, e))
         return e->code;
     f->plan = cost_since(start);
-    f->weight_bytes = plan.weights;
+    f->weight_bytes = plan.weights[MEMORY_HIGH];
     f->winograd_most = options.winograd_most;
     dev *d = dev_new(&options, why);
     if (!d)

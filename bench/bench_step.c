@@ -233,7 +233,7 @@ static int measure(json_t **figures, const settings *s, const dev_options *optio
         "unet_step_ms", step_ms, "vae_encode_ms", encode_ms, "vae_decode_ms", decode_ms, "gflops",
         gflops, "gemm_gflops", b.gemm_gflops, "gemm_share",
         b.gemm_gflops > 0 ? gflops / b.gemm_gflops : 0, "rss_anon_peak", (json_int_t)b.rss_anon,
-        "dry_peak", (json_int_t)(plan.weights + plan.costs.peak));
+        "dry_peak", (json_int_t)(plan.weights[MEMORY_HIGH] + plan.costs.peak));
 out:
     free(b.ms);
     model_free(&b.m);

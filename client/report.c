@@ -96,6 +96,7 @@ static json_t *device_json(const Overpaint__DeviceStatus *d)
     json_object_set_new(o, "class", text(d->device_class));
     json_object_set_new(o, "memory_bytes", whole(d->memory_bytes));
     json_object_set_new(o, "budget_bytes", whole(d->budget_bytes));
+    json_object_set_new(o, "memory_mode", text(d->memory_mode));
     json_object_set_new(o, "evaluations", whole(d->steps));
     json_object_set_new(o, "models", texts(d->model, d->n_model));
     json_object_set_new(o, "telemetry", telemetry_json(d->telemetry));

@@ -104,6 +104,17 @@ void arena_release(arena *a, size_t used)
     a->used = used;
 }
 
+arena arena_within(const arena *a, size_t at, size_t bytes)
+{
+    assert(at <= a->used && bytes <= a->used - at);
+    return (arena){.base = a->base ? a->base + at : NULL,
+                   .capacity = bytes,
+                   .backed = bytes,
+                   .dry = a->dry,
+                   .memory = a->memory,
+                   .owner = a->owner};
+}
+
 void arena_trim(arena *a)
 {
     const size_t from = (a->used + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;

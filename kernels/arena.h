@@ -42,6 +42,9 @@ void arena_done(arena *a);
 void *arena_take(arena *a, size_t bytes, bool *ok);
 void arena_release(arena *a, size_t used); /* back to an earlier `used` */
 
+/* Bytes of `a` that were taken, as an arena to take them from again. It has no end of its own. */
+arena arena_within(const arena *a, size_t at, size_t bytes);
+
 /* Gives the memory beyond `used` back, for when it is needed elsewhere; `peak` becomes `used`. */
 void arena_trim(arena *a);
 

@@ -20,6 +20,11 @@ typedef struct {
     /* dev_copy and dev_wait */
     void (*copy)(dev *d, void *to, const dev *other, const void *from, size_t bytes);
     void (*wait)(dev *d);
+    /* Memory of the host's, all zeros, that the device reads without help; see stock.h. */
+    void *(*hold)(dev *d, size_t bytes); /* NULL: there is not so much */
+    void (*let_go)(dev *d, void *p);
+    void (*fetch)(dev *d, void *to, const void *from, size_t bytes);
+    void (*fetched)(dev *d);
     arena_memory arena; /* its owner is the dev */
 } backend_memory;
 

@@ -242,6 +242,7 @@ static void deliver(batch *b, dev *d, const share *s, bool *finite)
 static void evaluate_in_one(batch *b, residents *all, bool *finite)
 {
     share s = share_rows(b, all->d, 0, 1);
+    parts_enter(&b->resident->model->parts, all->d, PART_UNET);
     evaluate_share(all->d, &s);
     deliver(b, all->d, &s, finite);
 }

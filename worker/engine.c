@@ -200,6 +200,7 @@ static int open_devices(engine *en, err *e)
     residents *held = &en->held;
     dry.dry = true;
     held->dry = dev_new(&dry, why);
+    held->mode = en->status.memory = en->options.memory;
     held->budget = en->options.memory_budget;
     if (held->dry && held->budget == 0)
         held->budget = default_budget(held->dry, en->options.sharing);

@@ -7,6 +7,7 @@
 #define WORKER_ENGINE_H
 
 #include "kernels/dev.h"
+#include "worker/model/parts.h"
 #include "worker/models.h"
 #include "worker/work.h"
 
@@ -36,7 +37,8 @@ typedef struct {
                                    Read by engine_new alone */
     models *models;             /* shared by all engines; thread-safe */
     int64_t memory_budget; /* bytes for weights, tensors and scratch; 0: 80 % of what there is */
-    struct shelf *shelf;   /* the same; NULL: every engine reads for itself */
+    memory_mode memory;    /* how much of a model is on the device */
+    struct shelf *shelf;   /* shared, of use in mode high; NULL: every engine reads for itself */
     int sharing;           /* devices without memory of their own share what there is; 0: one */
     engine_events events;
 } engine_options;
@@ -72,6 +74,7 @@ typedef struct {
     char name[32], class_name[192];
     char hardware[TELEMETRY_ID_BYTES];                /* what it runs on; "": not known */
     uint64_t memory_bytes, budget_bytes, evaluations; /* evaluations: UNet calls */
+    memory_mode memory;
     int rows;
     engine_row row[ENGINE_ROWS_MAX]; /* of the batch that runs now, or ran last; none when idle */
     int models;

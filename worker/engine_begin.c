@@ -61,7 +61,8 @@ static void begin_picture(engine *en, run *r, int scene)
     engine_promise(en);
 }
 
-/* At most one picture is encoded, so that others step in between. */
+/* At most one picture is encoded, so that others step in between; but all that can be where that
+ * would have networks fetched for each. */
 static bool begin_pictures(engine *en)
 {
     bool any = false;
@@ -73,7 +74,7 @@ static bool begin_pictures(engine *en)
             engine_end(en, r, &e);
         else
             begin_picture(en, r, scene);
-        if (encodes)
+        if (encodes && !residents_take_turns(&en->held))
             return true;
     }
     return any;
@@ -110,6 +111,8 @@ static bool encode_text(engine *en)
 bool engine_begin(engine *en)
 {
     bool any = encode_text(en);
+    while (residents_take_turns(&en->held) && encode_text(en))
+        ;
     any |= begin_pictures(en);
     for (run *r = en->runs; r; r = r->next)
         engine_ask(en, r);

@@ -77,7 +77,7 @@ static seq *longest_ended(const engine *en, run **owner)
     return best;
 }
 
-bool engine_decode(engine *en)
+static bool decode_one(engine *en)
 {
     err e = {0};
     scene_result sampled = {0};
@@ -95,4 +95,12 @@ bool engine_decode(engine *en)
         engine_hand_out(en, r, scene, number, &sampled);
     engine_promise(en);
     return true;
+}
+
+bool engine_decode(engine *en)
+{
+    const bool any = decode_one(en);
+    while (residents_take_turns(&en->held) && decode_one(en))
+        ;
+    return any;
 }

@@ -74,7 +74,8 @@ bool engine_drop_cancelled(engine *en);
 /* Gives picture `number` of a scene (taken over) to the crew; ends the run with its last one. */
 void engine_hand_out(engine *en, run *r, int scene, int number, scene_result *sampled);
 
-/* Decodes the picture that has waited for longest, if any: one, so that others step in between. */
+/* Decodes the picture that has waited for longest, if any: one, so that others step in between;
+ * all, where networks take turns. */
 bool engine_decode(engine *en);
 
 /* --- engine_admit.c -----------------------------------------------------------------------------

@@ -41,7 +41,7 @@ static void reduce_mask(float *out, const inpaint_view *v, int factor)
 }
 
 /* `host` has room for the pixels of the picture. */
-static void fill(dev *d, const model *m, const inpaint_view *v, float *host, tensor extra)
+static void fill(dev *d, model *m, const inpaint_view *v, float *host, tensor extra)
 {
     const model_config *c = &m->config;
     const int64_t height = v->h * c->factor, width = v->w * c->factor;
@@ -54,6 +54,7 @@ static void fill(dev *d, const model *m, const inpaint_view *v, float *host, ten
     tensor pixels = dev_tensor(d, d->storage, 1, height, width, 3);
     hide_picture(host, v, height * width);
     dev_upload_floats(d, pixels, host);
+    parts_enter(&m->parts, d, PART_ENCODER);
     tensor moments = vae_encode(d, NEW, m->vae, pixels); /* [1,h,w,8]: the mean is the first half */
     op_place(d, extra, MASK_CHANNELS, &moments, LATENT_CHANNELS, (float)c->latent_scale);
     dev_release(d, mark);
@@ -67,7 +68,7 @@ static bool fits(const image *i, int channels, int64_t height, int64_t width)
 int inpaint_extra(residents *all, const resident *r, const inpaint_view *v, tensor *extra, err *e)
 {
     dev *d = all->d;
-    const model *m = r->model;
+    model *m = r->model;
     const int64_t height = v->h * m->config.factor, width = v->w * m->config.factor;
     int rc = 0;
     bool finite = true;

@@ -90,7 +90,7 @@ static int read_devices(const char *text, const dev_options *common, service_opt
 typedef struct {
     const char *endpoint, *devices, *models, *name, *nvml, *model, *sizes;
     int64_t threads, budget, drain, jobs, band_rows, seconds;
-    int level, exact;
+    int level, exact, memory;
     bool tune, parallel;
 } settings;
 
@@ -110,6 +110,7 @@ static int read_service(service_options *o, const settings *s, char *cache, size
     *o = (service_options){.models = s->models,
                            .cache = cache_folder(cache, size),
                            .memory_budget = s->budget,
+                           .memory = (memory_mode)s->memory,
                            .cfg_parallel = s->parallel,
                            .nvml = s->nvml};
     const dev_options common = {.threads = (int)s->threads,
@@ -123,6 +124,9 @@ static int read_service(service_options *o, const settings *s, char *cache, size
             e, ERR_INVALID,
             "--exact pairs keeps a picture's rows in one call, --cfg-parallel takes them "
             "apart");
+    if (s->parallel && o->memory != MEMORY_HIGH)
+        return err_set(e, ERR_INVALID, "--cfg-parallel has whole models, --memory is %s",
+                       memory_mode_words[o->memory]);
     if (s->parallel && o->devices % 2)
         return err_set(e, ERR_INVALID,
                        "--cfg-parallel wants pairs of devices, --device names %d, expected an even "
@@ -209,6 +213,9 @@ static bool read_settings(settings *s, int argc, char **argv, err *e)
          .help = "threads of each device; 0: one per processor"},
         {"memory-budget", OPTION_BYTES, &s->budget, .fallback = "0", .least = 0, .most = 1e15,
          .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
+        {"memory", OPTION_CHOICE, &s->memory, .fallback = "high", .choices = memory_mode_words,
+         .help = "what a device holds of a model: high, all; medium, one network; low, a block or "
+                 "two. Same pictures"},
         {"band-rows", OPTION_INT, &s->band_rows, .fallback = "0", .least = 0, .most = 65536,
          .help = "picture rows a convolution works on at once; 0: by shape. Same pictures"},
         {"exact", OPTION_CHOICE, &s->exact, .fallback = "on", .choices = dev_exact_names,

@@ -35,6 +35,7 @@ static void fill_device(net_status *s, int d)
     to->memory_bytes = from->memory_bytes;
     to->budget_bytes = from->budget_bytes;
     to->steps = from->evaluations;
+    to->memory_mode = (char *)memory_mode_words[from->memory];
     for (int i = 0; i < from->models; i++)
         s->resident_at[d][i] = (char *)from->model[i];
     to->n_model = (size_t)from->models;

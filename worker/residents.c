@@ -136,6 +136,7 @@ static bool drop_model(residents *all, const resident *except)
 typedef struct {
     const resident *own;
     size_t keep, scratch;
+    const size_t *modes; /* what the model's weights take in each memory mode; NULL: no model's */
     const char *what;
 } demand;
 
@@ -164,6 +165,8 @@ static int no_room(residents *all, const demand *want, err *e)
     all->scarce = false;
     if (!never)
         snprintf(beside, sizeof beside, ", of which %lld MiB are in use", (long long)(used >> 20));
+    else if (want->modes)
+        memory_mode_advise(beside, sizeof beside, want->modes, all->mode, needed - all->budget);
     return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
                    "%s needs %lld MiB, the memory budget is %lld MiB%s", want->what,
                    (long long)(needed >> 20), (long long)(all->budget >> 20), beside);
@@ -199,32 +202,20 @@ void residents_relieve(residents *all)
 
 /* ---------------------------------------------------------------- models */
 
-/* How the weights are packed depends on the model and the budget alone, so that every worker with
- * this budget makes the same bits. A budget below the planned picture still serves smaller ones. */
-static int plan_packing(residents *all, dev_options *options, const char *path,
-                        model_plan_result *plan, err *e)
-{
-    err tight = {0};
-    int rc = model_plan(options, path, all->budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, plan, &tight);
-    if (rc == ERR_NO_MEMORY) {
-        options->winograd_most = 0;
-        return model_needs(plan, options, path, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, e);
-    }
-    return rc ? err_set(e, tight.code, "%s", tight.text) : 0;
-}
-
 static resident *load(residents *all, const model_file *file, err *e)
 {
     const char *path = file->path;
     dev_options options = all->d->options;
     model_plan_result plan;
     char what[1100], name[NAME_QUOTED];
-    if (plan_packing(all, &options, path, &plan, e)) {
+    if (model_plan_served(&options, path, all->budget, &plan, e)) {
         all->broken |= e->code == ERR_DEVICE; /* it cannot be opened any more, not even dry */
         return NULL;
     }
     snprintf(what, sizeof what, "model %s", path);
-    if (make_room(all, &(demand){.keep = plan.weights, .what = what}, e))
+    if (make_room(all,
+                  &(demand){.keep = plan.weights[all->mode], .modes = plan.weights, .what = what},
+                  e))
         return NULL;
     resident *r = calloc(1, sizeof *r);
     if (!r) {
@@ -235,7 +226,8 @@ static resident *load(residents *all, const model_file *file, err *e)
     all->dry->options.winograd_most = options.winograd_most;
     double began = clock_seconds();
     err why = {0};
-    r->model = shelf_load(all->shelf, all->d, file, &r->place, &why);
+    r->model = residents_take_turns(all) ? model_load_as(all->d, path, all->mode, &why)
+                                         : shelf_load(all->shelf, all->d, file, &r->place, &why);
     partner_load(all->partner, all->d, &r->copy, r->model, &why);
     if (why.code) {
         const bool of_the_device = all->d->status != DEV_OK;
@@ -251,9 +243,9 @@ static resident *load(residents *all, const model_file *file, err *e)
     r->next = all->first;
     all->first = r;
     log_event(LOG_INFO, "engine", "model_loaded",
-              "device=%s model=%s seconds=%.2f bytes=%zu winograd=%d", all->d->name,
+              "device=%s model=%s seconds=%.2f memory=%s bytes=%zu winograd=%d", all->d->name,
               log_quote(name, sizeof name, r->model->name), clock_seconds() - began,
-              r->model->weights.used, options.winograd_most);
+              memory_mode_words[all->mode], r->model->weights.used, options.winograd_most);
     return r;
 }
 
@@ -405,7 +397,8 @@ int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t k
     if (is_starved(r, shape))
         return err_set(e, ERR_BUSY, "%s: the device had no memory for %d rows", what,
                        (int)shape.rows);
-    return make_room(all, &(demand){r, keep, call > scratch ? call : scratch, what}, e);
+    const size_t most = call > scratch ? call : scratch;
+    return make_room(all, &(demand){r, keep, most, r->model->parts.bytes, what}, e);
 }
 
 /* ---------------------------------------------------------------- conditioning */
@@ -430,14 +423,16 @@ size_t residents_text_bytes(const residents *all, const resident *r, int chunks)
 static int fill_text(residents *all, const resident *r, conditioning *c, err *e)
 {
     dev *d = all->d;
-    const model *m = r->model;
+    model *m = r->model;
     bool finite = true;
     size_t mark = dev_mark(d);
     tensor context = dev_keep(d, d->storage, 1, 1, c->tokens, m->config.text_width);
     c->text = dev_keep(d, d->storage, 1, 1, c->tokens, unet_text_width(m->unet));
+    parts_enter(&m->parts, d, PART_TEXT);
     if (d->status == DEV_OK) {
         conditioning_encode(d, &context, &m->text, &c->chunks, c->clip_skip);
         op_finite(d, context, &finite);
+        parts_enter(&m->parts, d, PART_UNET);
         unet_text(d, &c->text, m->unet, context);
     }
     dev_drop(d, &context);

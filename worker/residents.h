@@ -56,6 +56,7 @@ typedef struct {
     dev *d, *dry;     /* dry: the same device without memory */
     shelf *shelf;     /* where other engines' models are; NULL: there are none */
     partner *partner; /* evaluates every other row; NULL: none */
+    memory_mode mode;
     int64_t budget;
     size_t promised; /* the largest scratch a job inside may need, */
     size_t owed;     /* tensors that jobs inside will keep yet: their owner keeps both up to date */
@@ -66,6 +67,12 @@ typedef struct {
 } residents;
 
 void residents_done(residents *all);
+
+/* Whether networks take turns on the device: what needs the same one is done in a row then. */
+static inline bool residents_take_turns(const residents *all)
+{
+    return all->mode != MEMORY_HIGH;
+}
 
 /* Bytes that count against the budget: weights, tensors that stay, scratch that was touched. */
 int64_t residents_bytes(const residents *all);

@@ -40,6 +40,7 @@ static int encode_init(residents *all, run *r, run_scene *s, err *e)
     s->latent = dev_keep(d, F32, 1, init->h / c->factor, init->w / c->factor, c->latent_channels);
     tensor bytes = dev_tensor(d, U8, 1, init->h, init->w, 3);
     dev_upload(d, bytes, init->px);
+    parts_enter(&r->resident->model->parts, d, PART_ENCODER);
     tensor pixels = op_pixels_in(d, NEW, bytes);                          /* [1,H,W,3] */
     tensor moments = vae_encode(d, NEW, r->resident->model->vae, pixels); /* [1,h,w,8] */
     op_gather(d, &s->latent, &moments, 1, c->latent_channels, (float)c->latent_scale);

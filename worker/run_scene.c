@@ -140,7 +140,7 @@ static int measure_change(dev *d, const seq *s, scene_result *out, err *e)
 int run_decode(residents *all, run *r, seq *s, scene_result *out, err *e)
 {
     dev *d = all->d;
-    const model *m = r->resident->model;
+    model *m = r->resident->model;
     const scene_plan *plan = plan_of(r, s->scene);
     *out = (scene_result){0};
     int rc = image_new(&out->picture, plan->width, plan->height, 3, e);

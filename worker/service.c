@@ -382,6 +382,7 @@ static int open_engines(service *s, const service_options *o, err *e)
             .models = s->models,
             .shelf = s->shelf,
             .memory_budget = o->memory_budget,
+            .memory = o->memory,
             .sharing = o->devices,
             .events = {s, on_started, on_progress, on_scene, on_picture, on_finished}};
         s->engine[s->devices] = engine_new(&options, e);

@@ -32,6 +32,7 @@ typedef struct {
     const char *models;    /* folder */
     const char *cache;     /* folder for what may be made again (hashes of models); NULL: none */
     int64_t memory_budget; /* bytes for each device; 0: see engine_options */
+    memory_mode memory;    /* how much of a model is on the device */
     int crew;              /* threads; 0: 2 */
     const char *nvml;      /* library that is asked about GPUs, see telemetry.h; NULL: none */
 } service_options;

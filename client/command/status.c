@@ -74,9 +74,9 @@ static void print_device(const json_t *d)
 {
     size_t i;
     json_t *row;
-    printf("  %s  %s  memory %lld of %lld MiB, %lld evaluations\n", word(d, "name"),
+    printf("  %s  %s  memory %lld of %lld MiB (%s), %lld evaluations\n", word(d, "name"),
            word(d, "class"), number(d, "memory_bytes") / MEBIBYTE,
-           number(d, "budget_bytes") / MEBIBYTE, number(d, "evaluations"));
+           number(d, "budget_bytes") / MEBIBYTE, word(d, "memory_mode"), number(d, "evaluations"));
     print_telemetry(json_object_get(d, "telemetry"));
     print_list("    resident:", json_object_get(d, "models"));
     json_array_foreach(json_object_get(d, "rows"), i, row) printf(

@@ -19,11 +19,12 @@ _Static_assert(WORKERS_MAX + CHILDREN <= SUPERVISE_CHILDREN_MAX, "room for every
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const exacts[] = {"on", "pairs", "off", NULL}; /* as the worker's --exact */
+static const char *const memory_modes[] = {"high", "medium", "low", NULL};
 
 typedef struct {
     const char *models, *devices;
     int64_t threads, budget, workers, drain;
-    int level, exact;
+    int level, exact, memory;
     bool demo, parallel;
     const char *endpoint;
 } up_options;
@@ -94,6 +95,7 @@ static void worker_line(command_line *l, const up_options *u)
     add_words(l, "--log-level", levels[u->level]);
     add_number(l, "--threads", u->threads);
     add_number(l, "--memory-budget", u->budget);
+    add_words(l, "--memory", memory_modes[u->memory]);
     add_number(l, "--drain", u->drain);
 }
 
@@ -241,6 +243,9 @@ int run_up(call *c, int argc, char **argv)
          .help = "memory of each device for weights and scratch; 0: 80 % of what there is"},
         {"exact", OPTION_CHOICE, &u.exact, .fallback = "on", .choices = exacts,
          .help = "may pictures depend on what they are batched with? pairs: no batches; off: yes"},
+        {"memory", OPTION_CHOICE, &u.memory, .fallback = "high", .choices = memory_modes,
+         .help = "what a device holds of a model: high, all; medium, one network; low, a block or "
+                 "two. Same pictures"},
         {"workers", OPTION_INT, &u.workers, .fallback = "1", .least = 1, .most = WORKERS_MAX,
          .help = "worker processes"},
         {"drain", OPTION_INT, &u.drain, .fallback = "30", .least = 0, .most = 86400,

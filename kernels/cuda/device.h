@@ -1,11 +1,10 @@
 /* One GPU as the parts of the module see it. For kernels/cuda only.
  *
- * Everything happens on one stream, in the order of the ops. What an op takes from the host
- * (hand) and gives back to it (ask) goes through here, because that is what differs between the
- * three ways in which a walk of ops is done (record.c):
- *   ACT     launches at once
- *   LISTEN  launches nothing: notes what would be launched, and what the host hands over
- *   CAPTURE launches into a graph, which later plays with other things handed over */
+ * Everything but fetching happens on one stream, in the order of the ops. What an op takes from the
+ * host (hand) and gives back to it (ask) goes through here, because that is what differs between
+ * the three ways in which a walk of ops is done (record.c): ACT     launches at once LISTEN
+ * launches nothing: notes what would be launched, and what the host hands over CAPTURE launches
+ * into a graph, which later plays with other things handed over */
 #ifndef KERNELS_CUDA_DEVICE_H
 #define KERNELS_CUDA_DEVICE_H
 
@@ -62,6 +61,9 @@ typedef struct {
     size_t cluster_shared; /* see launch_group_norm */
     driver_call *driver[DRIVER_CALLS];
     cudaStream_t stream;
+    cudaStream_t fetching; /* fetches from stocks: */
+    cudaEvent_t vacant;    /* what they overwrite is used no more */
+    cudaEvent_t arrived;   /* they are done */
     cudnnHandle_t cudnn;
     cublasLtHandle_t cublaslt;
     planner *planner;

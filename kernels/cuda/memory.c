@@ -113,6 +113,7 @@ static void trim(void *owner, void *base, size_t from, size_t to)
     dev *d = owner;
     gpu *g = d->impl;
     cudaSetDevice(d->options.ordinal);
+    cudaStreamSynchronize(g->fetching);
     if (cudaStreamSynchronize(g->stream) != cudaSuccess)
         cudaStreamSynchronize(g->stream); /* that error was another call's; or the device is lost */
     cudaGetLastError();
@@ -263,10 +264,54 @@ static void wait_for_all(dev *d)
         gpu_waited(d);
 }
 
+/* ---- stocks ---- */
+
+static void *hold(dev *d, size_t bytes)
+{
+    void *p = NULL;
+    if (!gpu_of(d) || !gpu_good(d, cudaHostAlloc(&p, bytes, cudaHostAllocDefault), "pinned memory"))
+        return NULL;
+    return memset(p, 0, bytes);
+}
+
+static void let_go(dev *d, void *p)
+{
+    const gpu *g = d->impl;
+    cudaSetDevice(d->options.ordinal);
+    cudaStreamSynchronize(g->fetching);
+    cudaFreeHost(p);
+    cudaGetLastError();
+}
+
+/* On a stream of its own: beside the ops that come next, behind those that were before. A graph
+ * takes it in, because that stream joins a capture where it waits for the other. */
+static void fetch(dev *d, void *to, const void *from, size_t bytes)
+{
+    gpu *g = gpu_of(d);
+    const uint64_t word[] = {(uintptr_t)to, (uintptr_t)from, bytes};
+    if (launches(d, "fetch", word, 3) &&
+        gpu_good(d, cudaEventRecord(g->vacant, g->stream), "fetching") &&
+        gpu_good(d, cudaStreamWaitEvent(g->fetching, g->vacant, 0), "fetching") &&
+        gpu_good(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, g->fetching),
+                 "fetching"))
+        gpu_good(d, cudaEventRecord(g->arrived, g->fetching), "fetching");
+}
+
+static void fetched(dev *d)
+{
+    gpu *g = gpu_of(d);
+    if (launches(d, "fetched", NULL, 0))
+        gpu_good(d, cudaStreamWaitEvent(g->stream, g->arrived, 0), "fetching");
+}
+
 const backend_memory gpu_memory = {.take = take,
                                    .give = give,
                                    .write = write_memory,
                                    .read = read_memory,
                                    .copy = copy_memory,
                                    .wait = wait_for_all,
+                                   .hold = hold,
+                                   .let_go = let_go,
+                                   .fetch = fetch,
+                                   .fetched = fetched,
                                    .arena = {reserve, back, trim, end}};

@@ -208,11 +208,34 @@ static void name_class(dev *d, gpu *g)
 
 /* ---- life ---- */
 
+static bool open_streams(dev *d, gpu *g, char *why)
+{
+    return opened(why, d, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
+                  "a stream") &&
+           opened(why, d, cudaStreamCreateWithFlags(&g->fetching, cudaStreamNonBlocking),
+                  "a stream") &&
+           opened(why, d, cudaEventCreateWithFlags(&g->vacant, cudaEventDisableTiming),
+                  "an event") &&
+           opened(why, d, cudaEventCreateWithFlags(&g->arrived, cudaEventDisableTiming),
+                  "an event");
+}
+
+static void close_fetching(gpu *g)
+{
+    if (g->arrived)
+        cudaEventDestroy(g->arrived);
+    if (g->vacant)
+        cudaEventDestroy(g->vacant);
+    if (g->fetching)
+        cudaStreamDestroy(g->fetching);
+}
+
 static void close_gpu(dev *d)
 {
     gpu *g = d->impl;
     cudaSetDevice(d->options.ordinal);
     const bool well = !g->stream || cudaStreamSynchronize(g->stream) == cudaSuccess;
+    close_fetching(g);
     recorder_close(g);
     if (well) /* what a lost device refused is no choice */
         choices_keep(g);
@@ -249,9 +272,8 @@ static bool open_gpu(dev *d, char *why)
     d->impl = g;
     bool good = choose_device(d, g, why);
     if (good && !d->options.dry)
-        good = opened(why, d, cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking),
-                      "a stream") &&
-               open_libraries(d, g, why) && open_memory(d, g, why) && open_choices(d, g, why);
+        good = open_streams(d, g, why) && open_libraries(d, g, why) && open_memory(d, g, why) &&
+               open_choices(d, g, why);
     if (good)
         name_class(d, g);
     else

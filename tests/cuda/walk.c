@@ -176,8 +176,8 @@ void walk_add(walk *w, walk_picture p)
     dev *d = dev_new(&(dev_options){.backend = "cpu", .threads = 1, .dry = true}, why);
     if (!d)
         end(p.name, why);
-    if (!file ||
-        weights_load(&weights, d, &(weights_source){file, &n, load, release, NULL}, &e) != ERR_OK)
+    if (!file || weights_load(&weights, d, &(weights_source){file, NULL, &n, load, release, NULL},
+                              &e) != ERR_OK)
         end(p.name, e.text);
     notes own = {.table = *d->kernels, .to = w};
     own.table.conv2d = note_conv2d;

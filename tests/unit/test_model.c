@@ -174,8 +174,8 @@ static void plan_takes_the_largest_choice_that_fits(void **state)
 
     options.winograd_most = 0;
     assert_int_equal(model_needs(&least, &options, path, 256, 256, 2, &e), ERR_OK);
-    assert_true(least.weights <= open.weights);
-    int64_t needed = (int64_t)(least.weights + least.costs.peak);
+    assert_true(least.weights[MEMORY_HIGH] <= open.weights[MEMORY_HIGH]);
+    int64_t needed = (int64_t)(least.weights[MEMORY_HIGH] + least.costs.peak);
 
     /* just too little, then just enough and what the process takes beside it */
     assert_int_equal(model_plan(&options, path, needed, 256, 256, 2, &open, &e), ERR_NO_MEMORY);
@@ -183,7 +183,7 @@ static void plan_takes_the_largest_choice_that_fits(void **state)
     e = (err){0};
     assert_int_equal(model_plan(&options, path, needed + (64 << 20), 256, 256, 2, &open, &e),
                      ERR_OK);
-    assert_true((int64_t)(open.weights + open.costs.peak) <= needed + (64 << 20));
+    assert_true((int64_t)(open.weights[MEMORY_HIGH] + open.costs.peak) <= needed + (64 << 20));
 
     assert_int_equal(model_plan(&options, path, 0, 250, 256, 2, &open, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "multiples of 8"));

@@ -45,8 +45,8 @@ static coder coder_open(const char *arch, dev_options options, vae_form form)
     if (!c.rig.d)
         fail_msg("%s", why);
     checkpoint *file = checkpoint_open(fixture_shared(arch, path), &e);
-    if (!file || weights_load(&c.weights, c.rig.d, &(weights_source){file, &c, take, forget, NULL},
-                              &e) != ERR_OK)
+    if (!file || weights_load(&c.weights, c.rig.d,
+                              &(weights_source){file, NULL, &c, take, forget, NULL}, &e) != ERR_OK)
         fail_msg("%s", e.text);
     checkpoint_free(&file);
     return c;

@@ -29,6 +29,7 @@ int clip_load(clip *c, const model_config *config, params *p)
     c->layer = calloc((size_t)config->text_layers, sizeof *c->layer);
     if (!c->layer)
         return err_set(p->e, ERR_NO_MEMORY, "no memory for %d text layers", config->text_layers);
+    params_piece(p, PART_TEXT, false);
     c->table = params_table(p, false, TEXT "embeddings.token_embedding.weight");
     c->position = params_table(p, true, TEXT "embeddings.position_embedding.weight");
     for (int i = 0; i < config->text_layers; i++)

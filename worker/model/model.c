@@ -46,11 +46,8 @@ static void load_wide(model *m, params *p)
 static void load_networks(void *arg, params *p)
 {
     model *m = arg;
-    const int rc = clip_load(&m->text, &m->config, p);
-    m->unet_at = p->to->used;
-    if (rc == ERR_OK)
+    if (clip_load(&m->text, &m->config, p) == ERR_OK)
         m->unet = unet_load(&m->config, p);
-    m->unet_bytes = p->to->used - m->unet_at;
     const bool narrow = p->d->storage == F16;
     if (p->e->code == ERR_OK)
         m->vae = vae_load(&m->config, p, (vae_form){.stream = narrow ? VAE_F16_STREAM : 0});
@@ -58,7 +55,7 @@ static void load_networks(void *arg, params *p)
         load_wide(m, p);
 }
 
-static model *load(dev *d, const char *path, const weights_origin *origin, err *e)
+static model *load(dev *d, const char *path, memory_mode mode, const weights_origin *origin, err *e)
 {
     err local = {0};
     if (!e)
@@ -69,6 +66,7 @@ static model *load(dev *d, const char *path, const weights_origin *origin, err *
         err_set(e, ERR_NO_MEMORY, "%s: no memory for the model", path);
         return NULL;
     }
+    m->parts.mode = mode;
     if ((size_t)snprintf(m->path, sizeof m->path, "%s", path) >= sizeof m->path) {
         err_set(e, ERR_TOO_LARGE, "the path of the model has %zu characters, expected at most %zu",
                 strlen(path), sizeof m->path - 1);
@@ -78,7 +76,8 @@ static model *load(dev *d, const char *path, const weights_origin *origin, err *
     file = checkpoint_open(path, e);
     if (file && model_config_read(&m->config, file, e) == ERR_OK)
         weights_load(&m->weights, d,
-                     &(weights_source){file, m, load_networks, free_networks, origin}, e);
+                     &(weights_source){file, &m->parts, m, load_networks, free_networks, origin},
+                     e);
 
 out:
     checkpoint_free(&file);
@@ -89,12 +88,18 @@ out:
 
 model *model_load(dev *d, const char *path, err *e)
 {
-    return load(d, path, NULL, e);
+    return model_load_as(d, path, MEMORY_HIGH, e);
+}
+
+model *model_load_as(dev *d, const char *path, memory_mode mode, err *e)
+{
+    return load(d, path, mode, NULL, e);
 }
 
 model *model_copy(dev *d, const model *from, const dev *other, err *e)
 {
-    return load(d, from->path, &(weights_origin){other, from->weights.base, from->weights.used}, e);
+    return load(d, from->path, MEMORY_HIGH,
+                &(weights_origin){other, from->weights.base, from->weights.used}, e);
 }
 
 void model_free(model **m)
@@ -102,6 +107,7 @@ void model_free(model **m)
     if (!*m)
         return;
     free_networks(*m);
+    parts_close(&(*m)->parts);
     arena_done(&(*m)->weights);
     free(*m);
     *m = NULL;
@@ -129,13 +135,14 @@ static void forget_unet(void *arg)
 int unet_copy_load(unet_copy *to, dev *d, const model *m, const dev *other, err *e)
 {
     unet_loading l = {.config = &m->config};
-    const weights_origin origin = {other, m->weights.base + m->unet_at, m->unet_bytes};
+    const model_piece whole = parts_range(&m->parts, PART_UNET);
+    const weights_origin origin = {other, m->weights.base + whole.at, whole.bytes};
     checkpoint *file = checkpoint_open(m->path, e);
     *to = (unet_copy){0};
     d->options.winograd_most = other->options.winograd_most;
     if (file)
-        weights_load(&to->weights, d, &(weights_source){file, &l, take_unet, forget_unet, &origin},
-                     e);
+        weights_load(&to->weights, d,
+                     &(weights_source){file, NULL, &l, take_unet, forget_unet, &origin}, e);
     checkpoint_free(&file);
     to->unet = l.unet;
     if (e->code != ERR_OK)
@@ -149,11 +156,12 @@ void unet_copy_done(unet_copy *c)
     arena_done(&c->weights);
 }
 
-static bool decode(dev *d, const model *m, const vae *v, tensor latent, uint8_t *px)
+static bool decode(dev *d, model *m, const vae *v, tensor latent, uint8_t *px)
 {
     const model_config *c = &m->config;
     bool finite = true;
     size_t mark = dev_mark(d);
+    parts_enter(&m->parts, d, v == m->wide ? PART_WIDE : PART_DECODER);
     tensor z = op_gather(d, NEW, &latent, 1, c->latent_channels, (float)(1.0 / c->latent_scale));
     tensor pixels = vae_decode(d, NEW, v, z); /* [1,H,W,3] */
     op_finite(d, pixels, &finite);
@@ -162,7 +170,7 @@ static bool decode(dev *d, const model *m, const vae *v, tensor latent, uint8_t 
     return finite;
 }
 
-bool model_decode(dev *d, const model *m, tensor latent, uint8_t *px)
+bool model_decode(dev *d, model *m, tensor latent, uint8_t *px)
 {
     bool finite = decode(d, m, m->vae, latent, px);
     if (!finite && m->wide) {

@@ -164,6 +164,25 @@ void params_finish(params *p)
     p->waiting.bytes = 0;
 }
 
+void params_done(params *p)
+{
+    params_finish(p);
+    if (!p->parts || failed(p))
+        return;
+    parts_loaded(p->parts, p->d);
+    check_device(p, checkpoint_path(p->file));
+}
+
+int params_piece(params *p, model_part of, bool turns)
+{
+    params_finish(p);
+    if (!p->parts || failed(p))
+        return 0;
+    p->to = parts_next(p->parts, p->d, of, turns);
+    check_device(p, checkpoint_path(p->file));
+    return p->parts->next - 1;
+}
+
 /* The matrix is the weight's output channels from `first` on. */
 static void pack_later(params *p, const weight *w, const checkpoint_tensor *t, int64_t first)
 {

@@ -5,6 +5,7 @@
 
 #include "kernels/ops.h"
 #include "worker/model/config.h"
+#include "worker/model/parts.h"
 
 enum { PARAMS_WAITING = 64 };
 
@@ -17,11 +18,12 @@ typedef struct {
 typedef struct {
     dev *d;
     const checkpoint *file;
-    arena *to;       /* all weights of the model */
-    err *e;          /* first problem; later calls do nothing */
-    bool winograd;   /* 3x3 convolutions may take four times the memory (weight.winograd) */
-    bool places;     /* of the file the shapes alone count: parameters get places, no values */
-    scaling scaling; /* of the convolutions and linear layers that come next */
+    arena *to;          /* all weights of the model, or of the piece that is loaded */
+    model_parts *parts; /* NULL: it has none */
+    err *e;             /* first problem; later calls do nothing */
+    bool winograd;      /* 3x3 convolutions may take four times the memory (weight.winograd) */
+    bool places;        /* of the file the shapes alone count: parameters get places, no values */
+    scaling scaling;    /* of the convolutions and linear layers that come next */
 
     /* Matrices that have their memory and wait to be packed together. */
     struct {
@@ -72,7 +74,13 @@ tensor params_table(params *p, bool as_f32, const char *format, ...)
 /* A device's trouble as the code of the load's error. */
 err_code params_code(const dev *d);
 
+/* What comes next is another piece of the model (parts.h); its number. */
+int params_piece(params *p, model_part of, bool turns);
+
 /* Packs what still waits; weights are not to be used before. */
 void params_finish(params *p);
+
+/* The same at the end of everything. */
+void params_done(params *p);
 
 #endif

@@ -1,6 +1,8 @@
 /* Plans: see plan.h. Nothing is estimated: the walks are the forward passes themselves. */
 #include "worker/model/plan.h"
 
+#include <string.h>
+
 /* What the process has beside weights and scratch: code of the kernels, tables, stacks, heap. */
 static const int64_t PROCESS_BYTES = (int64_t)48 << 20;
 
@@ -78,7 +80,7 @@ int model_needs(model_plan_result *result, const dev_options *options, const cha
                 m->config.factor);
         goto out;
     }
-    result->weights = m->weights.peak;
+    memcpy(result->weights, m->parts.bytes, sizeof result->weights);
     result->texts =
         (size_t)(rows * m->config.positions * unet_text_width(m->unet)) * dtype_bytes(d->storage);
     result->costs = model_measure(d, m, width, height, rows, m->config.positions);
@@ -99,11 +101,24 @@ int model_plan(dev_options *options, const char *path, int64_t budget, int width
         options->winograd_most = winograd_choices[i];
         if (model_needs(result, options, path, width, height, rows, e) != ERR_OK)
             return e->code;
-        needed = (int64_t)(result->weights + result->texts + result->costs.peak) + PROCESS_BYTES;
+        needed = (int64_t)(result->weights[MEMORY_HIGH] + result->texts + result->costs.peak) +
+                 PROCESS_BYTES;
         if (budget == 0 || needed <= budget)
             return ERR_OK;
     }
     return err_set(e, ERR_NO_MEMORY,
                    "%s: needs %lld MiB for one %dx%d picture, the memory budget is %lld MiB", path,
                    (long long)(needed >> 20), width, height, (long long)(budget >> 20));
+}
+
+int model_plan_served(dev_options *options, const char *path, int64_t budget,
+                      model_plan_result *result, err *e)
+{
+    err tight = {0};
+    int rc = model_plan(options, path, budget, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, result, &tight);
+    if (rc == ERR_NO_MEMORY) {
+        options->winograd_most = 0;
+        return model_needs(result, options, path, PLAN_SIDE, PLAN_SIDE, PLAN_ROWS, e);
+    }
+    return rc ? err_set(e, tight.code, "%s", tight.text) : 0;
 }

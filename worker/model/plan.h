@@ -25,8 +25,8 @@ typedef struct {
 model_costs model_measure(dev *dry, const model *m, int width, int height, int rows, int tokens);
 
 typedef struct {
-    size_t weights; /* bytes */
-    size_t texts;   /* what the UNet sees of one chunk a row, which stays */
+    size_t weights[MEMORY_MODES]; /* bytes on the device, by memory mode */
+    size_t texts;                 /* what the UNet sees of one chunk a row, which stays */
     model_costs costs;
 } model_plan_result;
 
@@ -41,11 +41,18 @@ int model_needs(model_plan_result *result, const dev_options *options, const cha
 /* The picture that a budget is planned for: both halves of guidance, 512 x 512. */
 enum { PLAN_SIDE = 512, PLAN_ROWS = 2 };
 
-/* Sets options->winograd_most to the largest of a few choices (every 3x3 convolution, those up to
- * 1280, 640, 320 input channels, none) whose weights fit `budget` bytes (0: no limit) together with
- * the scratch of a width x height picture with `rows` UNet rows and what a process takes anyway.
- * ERR_NO_MEMORY when none fits, saying what the smallest needs; errors of model_needs. */
+/* For memory mode high, so that the mode decides no bits: sets options->winograd_most to the
+ * largest of a few choices (every 3x3 convolution, those up to 1280, 640, 320 input channels, none)
+ * whose weights fit `budget` bytes (0: no limit) together with the scratch of a width x height
+ * picture with `rows` UNet rows and what a process takes anyway. ERR_NO_MEMORY when none fits,
+ * saying what the smallest needs; errors of model_needs. */
 int model_plan(dev_options *options, const char *path, int64_t budget, int width, int height,
                int rows, model_plan_result *result, err *e);
+
+/* The same for the planned picture, of a worker: how it packs depends on the model and the budget
+ * alone, so that every worker with this budget makes the same bits. A budget below that picture has
+ * none of the choices, and still serves smaller ones. */
+int model_plan_served(dev_options *options, const char *path, int64_t budget,
+                      model_plan_result *result, err *e);
 
 #endif

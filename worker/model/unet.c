@@ -28,6 +28,8 @@ struct unet {
     norm norm_out;
     block *down, *up; /* going up there is one more: input_blocks.0 is `in` */
     int downs, ups;
+    model_parts *parts;
+    int first; /* piece: the blocks down, the two of the middle, the blocks up */
     resblock middle1, middle2;
     transformer middle_attention;
 };
@@ -64,10 +66,13 @@ static void load_down(unet *u, loading *l)
     const model_config *c = l->config;
     int i = 1; /* input_blocks.0 is the first convolution */
     for (int level = 0; level < c->levels; level++) {
-        for (int j = 0; j < c->blocks; j++, i++)
+        for (int j = 0; j < c->blocks; j++, i++) {
+            params_piece(l->p, PART_UNET, true);
             load_res(&u->down[i - 1], l, level, "input_blocks", i);
+        }
         if (level == c->levels - 1)
             break;
+        params_piece(l->p, PART_UNET, true);
         block *b = &u->down[i - 1];
         b->resample = params_conv(l->p, 2, UNET "input_blocks.%d.0.op", i++);
         b->has_resample = true;
@@ -81,6 +86,7 @@ static void load_up(unet *u, loading *l)
     for (int level = c->levels - 1; level >= 0; level--)
         for (int j = 0; j <= c->blocks; j++, i++) {
             block *b = &u->up[i];
+            params_piece(l->p, PART_UNET, true);
             load_res(b, l, level, "output_blocks", i);
             if (level == 0 || j < c->blocks)
                 continue;
@@ -88,6 +94,16 @@ static void load_up(unet *u, loading *l)
                 params_conv(l->p, 1, UNET "output_blocks.%d.%d.conv", i, b->has_attention ? 2 : 1);
             b->has_resample = true;
         }
+}
+
+static void load_middle(unet *u, loading *l)
+{
+    params *p = l->p;
+    params_piece(p, PART_UNET, true);
+    resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0");
+    transformer_load(&u->middle_attention, p, l->config->heads, UNET "middle_block.1", &l->text);
+    params_piece(p, PART_UNET, true);
+    resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2");
 }
 
 unet *unet_load(const model_config *config, params *p)
@@ -107,18 +123,19 @@ unet *unet_load(const model_config *config, params *p)
         return NULL;
     }
     loading l = {.p = p, .config = config};
-    *u = (unet){.down = blocks, .up = blocks + downs, .downs = downs, .ups = ups};
+    *u =
+        (unet){.down = blocks, .up = blocks + downs, .downs = downs, .ups = ups, .parts = p->parts};
+    u->first = params_piece(p, PART_UNET, false) + 1;
     u->time1 = params_linear(p, UNET "time_embed.0");
     u->time2 = params_linear(p, UNET "time_embed.2");
     u->in = params_conv(p, 1, UNET "input_blocks.0.0");
-    load_down(u, &l);
-    resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0");
-    transformer_load(&u->middle_attention, p, config->heads, UNET "middle_block.1", &l.text);
-    resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2");
-    load_up(u, &l);
-    u->text = params_join(p, &l.text);
     u->norm_out = params_norm(p, UNET "out.0");
     u->out = params_conv(p, 1, UNET "out.2");
+    load_down(u, &l);
+    load_middle(u, &l);
+    load_up(u, &l);
+    params_piece(p, PART_UNET, false);
+    u->text = params_join(p, &l.text);
     if (p->e->code)
         unet_free(&u);
     return u;
@@ -160,8 +177,10 @@ static tensor middle_block(dev *d, const unet *u, tensor x, pair *places, const 
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2];
     tensor y = pair_next(places, n, h, w, u->middle1.conv2.w.out);
     tensor z = pair_next(places, n, h, w, u->middle2.conv2.w.out);
+    parts_arrive(u->parts, d, u->first + u->downs);
     resblock_forward(d, &y, &u->middle1, x, (tensor){0}, c->time);
     transformer_forward(d, &u->middle_attention, y, c->text, c->tokens);
+    parts_arrive(u->parts, d, u->first + u->downs + 1);
     return resblock_forward(d, &z, &u->middle2, y, (tensor){0}, c->time);
 }
 
@@ -234,6 +253,7 @@ tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, const double *
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2];
     tensor eps = layer_result(d, out, n, h, w, u->out.w.out);
     size_t start = dev_mark(d), mark[SKIPS_MAX];
+    parts_call(u->parts, d, u->first);
     conditions c = {.text = text, .tokens = tokens};
     c.time = embed_time(d, u, t, n); /* [n,1,1,e] */
     pair places = open_places(d, u, x);
@@ -243,11 +263,13 @@ tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, const double *
     skip[0] = layer_conv(d, NEW, x, &u->in, (conv2d_options){0}); /* [n,h,w,c] */
     for (int i = 0; i < u->downs; i++) {
         mark[i + 1] = dev_mark(d);
+        parts_arrive(u->parts, d, u->first + i);
         skip[i + 1] = down_block(d, &u->down[i], skip[i], &c);
     }
     tensor y = middle_block(d, u, skip[u->downs], &places, &c);
     for (int i = 0; i < u->ups; i++) {
         int partner = u->downs - i;
+        parts_arrive(u->parts, d, u->first + u->downs + 2 + i);
         y = up_block(d, &u->up[i], y, skip[partner], &places, &c);
         dev_release(d, mark[partner]);
     }

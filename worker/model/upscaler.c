@@ -64,8 +64,8 @@ upscaler *upscaler_load(dev *d, const char *path, err *e)
     }
     file = checkpoint_open(path, e);
     if (file && upscaler_config_read(&u->config, file, e) == ERR_OK)
-        weights_load(&u->weights, d, &(weights_source){file, u, take_layers, forget_layers, NULL},
-                     e);
+        weights_load(&u->weights, d,
+                     &(weights_source){file, NULL, u, take_layers, forget_layers, NULL}, e);
 out:
     checkpoint_free(&file);
     if (e->code != ERR_OK)

@@ -151,9 +151,11 @@ vae *vae_load(const model_config *config, params *p, vae_form form)
     v->decoder = (half){.stage = stages + most, .stream = form.stream};
     v->factor = config->factor;
     if (!form.only_decoder) {
+        params_piece(p, PART_ENCODER, false);
         load_encoder(&v->encoder, p, config);
         v->quant = params_linear(p, VAE "quant_conv");
     }
+    params_piece(p, form.only_decoder ? PART_WIDE : PART_DECODER, false);
     v->post_quant = params_linear(p, VAE "post_quant_conv");
     load_decoder(&v->decoder, p, config);
     assert((size_t)v->encoder.stages <= most && (size_t)v->decoder.stages <= most);

@@ -21,9 +21,11 @@ static int copy(const weights_source *l, const arena *to, dev *d, err *e)
 static int walk(const weights_source *l, arena *to, dev *d, err *e)
 {
     const bool copies = l->origin && !d->options.dry;
-    params p = {.d = d, .file = l->file, .to = to, .e = e, .places = copies};
+    params p = {.d = d, .file = l->file, .to = to, .parts = l->parts, .e = e, .places = copies};
+    if (l->parts && parts_open(l->parts, d, to, e))
+        return e->code;
     l->take(l->network, &p);
-    params_finish(&p);
+    params_done(&p);
     if (copies && e->code == ERR_OK)
         copy(l, to, d, e);
     if (e->code != ERR_OK)
@@ -70,6 +72,8 @@ int weights_load(arena *to, dev *d, const weights_source *from, err *e)
     size_t bytes = count_for(from, d, e);
     if (e->code != ERR_OK)
         return e->code;
+    if (from->parts)
+        bytes = from->parts->bytes[from->parts->mode];
     if (!dev_arena(d, to, bytes))
         return err_set(e, ERR_NO_MEMORY, "%s: no address space for %zu bytes of weights",
                        checkpoint_path(from->file), bytes);

@@ -20,15 +20,17 @@ typedef struct {
 
 typedef struct {
     const checkpoint *file;
+    model_parts *parts; /* what mode and pieces it has; NULL: all is one */
     void *network;
     weights_take *take;
     weights_forget *forget;
     const weights_origin *origin; /* where values come from; NULL: the file */
 } weights_source;
 
-/* Fills `to`. On a dry device nothing is packed and to->peak is what the weights would take. After
- * an error (ERR_NO_MEMORY, ERR_DEVICE, those of params.h; ERR_INVALID: the file has changed since
- * the origin was loaded) the network is forgotten; `to` is the caller's to end in either case. */
+/* Fills `to`, with as much as the mode of the parts has there. On a dry device nothing is packed
+ * and to->peak is what the weights would take. After an error (ERR_NO_MEMORY, ERR_DEVICE, those of
+ * params.h; ERR_INVALID: the file has changed since the origin was loaded) the network is
+ * forgotten; `to` is the caller's to end in either case. */
 int weights_load(arena *to, dev *d, const weights_source *from, err *e);
 
 #endif
