@@ -95,7 +95,9 @@ static results run(rig *r)
     parts_enter(&r->m->parts, d, PART_ENCODER);
     tensor moments = vae_encode(d, NEW, r->m->vae, input(r, PIXELS, PIXELS, 3, 1));
     made.moments = bytes_of(r, moments, &made.moments_bytes);
-    step s = {r, input(r, SIDE, SIDE, c->in_channels, 2), context,
+    parts_enter(&r->m->parts, d, PART_UNET);
+    tensor seen = unet_text(d, NEW, r->m->unet, context);
+    step s = {r, input(r, SIDE, SIDE, c->in_channels, 2), seen,
               dev_tensor(d, d->storage, 1, SIDE, SIDE, c->out_channels)};
     for (int i = 0; i < WALKS; i++) {
         parts_enter(&r->m->parts, d, PART_UNET);
