@@ -1,10 +1,11 @@
 /* One GPU as the parts of the module see it. For kernels/cuda only.
  *
- * Everything but fetching happens on one stream, in the order of the ops. What an op takes from the
- * host (hand) and gives back to it (ask) goes through here, because that is what differs between
- * the three ways in which a walk of ops is done (record.c): ACT     launches at once LISTEN
- * launches nothing: notes what would be launched, and what the host hands over CAPTURE launches
- * into a graph, which later plays with other things handed over */
+ * Everything but fetching happens on one stream, in the order of the ops. What an op takes from
+ * the host (hand) and gives back to it (ask) goes through here, because that is what differs
+ * between the three ways in which a walk of ops is done (record.c):
+ *   ACT     launches at once
+ *   LISTEN  launches nothing: notes what would be launched, and what the host hands over
+ *   CAPTURE launches into a graph, which later plays with other things handed over */
 #ifndef KERNELS_CUDA_DEVICE_H
 #define KERNELS_CUDA_DEVICE_H
 

@@ -14,8 +14,9 @@
 #include "tests/support/jobs.h"
 #include "tests/support/rig.h"
 #include "worker/model/plan.h"
+#include "worker/residents.h"
 
-enum { SIDE = 8, TOKENS = 77, PIXELS = 64, WALKS = 3, WINOGRAD = 128 };
+enum { SIDE = 8, TOKENS = 77, PIXELS = 64, HALVES = 2, WALKS = 3, WINOGRAD = 128 };
 
 /* ---------------------------------------------------------------- networks */
 
@@ -229,12 +230,15 @@ static work *run_job(int64_t budget, memory_mode mode, const char *name,
     return w;
 }
 
-/* For one picture of 64 x 64 in the mode, as a worker packs under a budget that is tight. */
+/* For one picture of 64 x 64 in the mode, as a worker packs under a budget that is tight: weights,
+ * scratch, the texts of both halves of guidance, and `rest` for its latents. */
 static int64_t budget_of(memory_mode mode, int64_t rest)
 {
     rig r = open_as("cpu", mode, true, 0);
-    const int64_t scratch = (int64_t)model_measure(r.d, r.m, PIXELS, PIXELS, 2, TOKENS).peak;
-    const int64_t budget = (int64_t)r.m->parts.bytes[mode] + scratch + rest;
+    const size_t scratch = model_measure(r.d, r.m, PIXELS, PIXELS, HALVES, TOKENS).peak;
+    const size_t texts =
+        residents_text_bytes(&(residents){.d = r.d}, &(resident){.model = r.m}, HALVES);
+    const int64_t budget = (int64_t)(r.m->parts.bytes[mode] + scratch + texts) + rest;
     rig_close(&r);
     return budget;
 }
