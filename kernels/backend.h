@@ -41,6 +41,8 @@ typedef struct backend {
     /* dev_run and dev_rows; NULL: the plain ones. */
     void (*run)(dev *d, dev_walk *walk, void *arg);
     int (*rows)(const dev *d, int rows);
+    /* Whether conv2d does the nearest x2 before it; NULL: never. */
+    bool (*doubles)(const dev *d, const conv2d_args *a);
     /* dev_tune; NULL: nothing to choose. */
     bool (*tune)(dev *d, const tune_options *o, tune_result *result, char *why);
     /* How many such devices there are; NULL: as many as one likes. -1 with why. */

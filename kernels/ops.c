@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "kernels/backend.h"
+
 enum { GROUPS = 32 };
 
 /* Is there something to do? Not after an error, and not when the owner wants to stop. */
@@ -110,6 +112,7 @@ static void check_conv(const dev *d, const conv2d_args *a)
     const weight *w = a->w;
     assert(w->k == 3 ? a->stride == 1 || a->stride == 2 : w->k == 1 && a->stride == 1);
     assert(!a->pad_after || a->stride == 2);
+    assert(!a->doubled || (w->k == 3 && a->stride == 1 && !tensor_given(a->x2)));
     assert(w->data || d->options.dry || d->status != DEV_OK);
     assert(is_map(d, a->x) && w->in == a->x.dim[3] + a->x2_channels);
     if (tensor_given(a->x2))
@@ -121,12 +124,26 @@ static void check_conv(const dev *d, const conv2d_args *a)
         assert(is_vector(d, a->slope, F32, w->out) && a->act == ACT_NONE);
 }
 
+/* The kernel, after a nearest x2 that it leaves to others. */
+static void convolve(dev *d, conv2d_args *a)
+{
+    const size_t mark = dev_mark(d);
+    if (a->doubled && !(d->backend->doubles && d->backend->doubles(d, a))) {
+        a->x = op_resize_nearest(d, NEW, a->x, 2 * a->x.dim[1], 2 * a->x.dim[2]);
+        a->doubled = false;
+    }
+    const double pixels = (double)(a->out.dim[0] * a->out.dim[1] * a->out.dim[2]);
+    if (ready(d, 2 * pixels * (double)(a->w->out * a->w->k * a->w->k * a->w->in)))
+        d->kernels->conv2d(d, a);
+    dev_release(d, mark);
+}
+
 tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options o)
 {
     bool dense = tensor_given(o.growth);
-    int stride = o.stride ? o.stride : 1;
-    int64_t n = x.dim[0], h = conv_side(x.dim[1], w, stride, o.pad_after);
-    int64_t width = conv_side(x.dim[2], w, stride, o.pad_after);
+    int stride = o.stride ? o.stride : 1, times = o.doubled ? 2 : 1;
+    int64_t n = x.dim[0], h = conv_side(times * x.dim[1], w, stride, o.pad_after);
+    int64_t width = conv_side(times * x.dim[2], w, stride, o.pad_after);
     conv2d_args a = {.x = x,
                      .x2 = dense && o.grown ? o.growth : o.x2,
                      .x2_channels = dense                ? o.grown
@@ -139,7 +156,8 @@ tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options 
                      .residual = o.residual,
                      .act = o.act,
                      .stride = stride,
-                     .pad_after = o.pad_after};
+                     .pad_after = o.pad_after,
+                     .doubled = o.doubled};
     check_conv(d, &a);
     if (dense) {
         assert(!out && !tensor_given(o.x2) && !tensor_given(o.residual));
@@ -153,8 +171,7 @@ tensor op_conv2d(dev *d, tensor *out, tensor x, const weight *w, conv2d_options 
     }
     if (tensor_given(o.residual))
         assert(is_map(d, o.residual) && tensor_same_shape(o.residual, a.out));
-    if (ready(d, 2.0 * (double)(n * h * width) * (double)(w->out * w->k * w->k * w->in)))
-        d->kernels->conv2d(d, &a);
+    convolve(d, &a);
     return a.out;
 }
 

@@ -15,6 +15,7 @@ typedef struct {
     activation act;
     int stride; /* 0 counts as 1 */
     bool pad_after;
+    bool doubled; /* of x enlarged to twice its height and width (nearest); no x2, stride 1 */
     /* A dense connection, in place of x2, out and residual: the input is x and the first `grown`
      * channels of `growth`, the result goes to the channels behind them; returns growth. */
     tensor growth;

@@ -53,6 +53,7 @@ typedef struct {
     int64_t out, in; /* channels */
     int k;           /* 1 or 3 */
     bool winograd;   /* a 3x3 matrix may take four times the memory even beyond winograd_most */
+    bool doubled;    /* 3x3, of a nearest x2: kept so that conv2d can do both at once, if it can */
     int layout;      /* the backend's own: plain, blocked, Winograd … */
     void *data;
     size_t bytes;
@@ -106,6 +107,8 @@ typedef struct {
     activation act;
     int stride;
     bool pad_after;
+    bool doubled; /* x is made twice as high and wide first (nearest): stride 1, no x2. Only where
+                     the backend says that it does (backend.h) */
 } conv2d_args;
 
 /* group_norm: y = act((v - mean) / sqrt(var + eps) * scale + shift), v = (x ++ x2) + add[n][c];

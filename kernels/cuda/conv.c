@@ -9,14 +9,26 @@
 
 enum { PATCH_MOST = 9 };
 
-/* ---- weights: [out][k][k][in], channels padded with zeros to whole vectors ---- */
+/* ---- weights: [out][k][k][in], channels padded with zeros to whole vectors; where the table wants
+ * an x2 upsample at some size, its [in][4][4][out] behind that ---- */
+
+enum { ONE_FORM, BOTH_FORMS };
+
+static size_t form_bytes(const dev *d, const weight *w, int side)
+{
+    return (size_t)(whole_vectors(w->out) * whole_vectors(w->in) * side * side) *
+           dtype_bytes(d->storage);
+}
 
 void cuda_reserve(dev *d, const reserve_args *a)
 {
     weight *w = a->w;
-    w->layout = 0;
-    w->bytes = (size_t)(whole_vectors(w->out) * whole_vectors(w->in) * w->k * w->k) *
-               dtype_bytes(d->storage);
+    const gpu *g = d->impl;
+    const bool both =
+        w->doubled &&
+        tuning_wants_upsample(&g->table, d->storage, whole_vectors(w->in), whole_vectors(w->out));
+    w->layout = both ? BOTH_FORMS : ONE_FORM;
+    w->bytes = form_bytes(d, w, w->k) + (both ? form_bytes(d, w, UPSAMPLE_SIDE) : 0);
 }
 
 /* One output channel of the item's own, from the file's [in][k][k]. */
@@ -32,30 +44,72 @@ static void pack_channel(const pack_item *item, dtype type, int64_t out, char *t
                             load_float(item->source, item->type, (out * w->in + i) * taps + tap));
 }
 
-/* As many channels at a time as the staging memory holds. What is beyond w->out stays zero: memory
- * of an arena begins so. */
-static void pack_one(dev *d, const pack_item *item)
+/* One input channel of an x2 upsample. */
+static void pack_upsample(const pack_item *item, dtype type, int64_t in, char *to)
 {
+    enum { TAPS = UPSAMPLE_SIDE * UPSAMPLE_SIDE };
     const weight *w = &item->w;
-    const size_t channel = (size_t)(whole_vectors(w->in) * w->k * w->k) * dtype_bytes(d->storage);
-    const int64_t most = (int64_t)(STAGE_BYTES / channel);
+    const float scale = ldexpf(1, item->exponent);
+    for (int64_t out = 0; out < w->out; out++) {
+        float small[3][3], large[UPSAMPLE_SIDE][UPSAMPLE_SIDE];
+        for (int tap = 0; tap < 9; tap++)
+            small[tap / 3][tap % 3] =
+                scale * load_float(item->source, item->type, (out * w->in + in) * 9 + tap);
+        upsample_taps(small, large);
+        for (int tap = 0; tap < TAPS; tap++)
+            store_float(to, type, tap * whole_vectors(w->out) + out,
+                        large[tap / UPSAMPLE_SIDE][tap % UPSAMPLE_SIDE]);
+    }
+}
+
+/* Part of a weight's memory, channel by channel: output channels of the one form, input channels of
+ * the other. */
+typedef struct {
+    char *begin;
+    size_t channel; /* bytes */
+    int64_t count;
+    void (*pack)(const pack_item *item, dtype type, int64_t i, char *to);
+} weight_part;
+
+/* As many channels at a time as the staging memory holds. What is beyond the last one stays zero:
+ * memory of an arena begins so. */
+static void pack_part(dev *d, const pack_item *item, const weight_part *c)
+{
+    const int64_t most = (int64_t)(STAGE_BYTES / c->channel);
     if (most == 0) {
-        dev_fail(d, DEV_BROKEN, "%s: a layer of %lld input channels is too wide", d->name,
-                 (long long)w->in);
+        dev_fail(d, DEV_BROKEN, "%s: a layer of %lld to %lld channels is too wide", d->name,
+                 (long long)item->w.in, (long long)item->w.out);
         return;
     }
-    char *begin = (char *)w->data + (size_t)item->first * channel;
-    const int64_t count = pack_count(item);
-    for (int64_t done = 0, now; done < count; done += now) {
+    for (int64_t done = 0, now; done < c->count; done += now) {
         char *to = stage_take(d);
         if (!to)
             return;
-        now = count - done < most ? count - done : most;
-        memset(to, 0, (size_t)now * channel);
+        now = c->count - done < most ? c->count - done : most;
+        memset(to, 0, (size_t)now * c->channel);
         for (int64_t i = 0; i < now; i++)
-            pack_channel(item, d->storage, done + i, to + (size_t)i * channel);
-        stage_send(d, begin + (size_t)done * channel, (size_t)now * channel);
+            c->pack(item, d->storage, done + i, to + (size_t)i * c->channel);
+        stage_send(d, c->begin + (size_t)done * c->channel, (size_t)now * c->channel);
     }
+}
+
+static void pack_one(dev *d, const pack_item *item)
+{
+    const weight *w = &item->w;
+    const size_t each = dtype_bytes(d->storage);
+    weight_part c = {.channel = (size_t)(whole_vectors(w->in) * w->k * w->k) * each,
+                     .count = pack_count(item),
+                     .pack = pack_channel};
+    c.begin = (char *)w->data + (size_t)item->first * c.channel;
+    pack_part(d, item, &c);
+    if (w->layout != BOTH_FORMS)
+        return;
+    assert(item->first == 0 && pack_count(item) == w->out);
+    c = (weight_part){.begin = (char *)w->data + form_bytes(d, w, w->k),
+                      .channel = form_bytes(d, w, UPSAMPLE_SIDE) / (size_t)whole_vectors(w->in),
+                      .count = w->in,
+                      .pack = pack_upsample};
+    pack_part(d, item, &c);
 }
 
 void cuda_pack(dev *d, const pack_args *a)
@@ -115,6 +169,25 @@ static void note_convolution(note *n, const convolution *c)
     note_number(n, a->act);
     note_number(n, a->stride);
     note_number(n, a->pad_after);
+    note_number(n, a->doubled);
+}
+
+/* Tuning, which listens on a dry device, is to time both ways. */
+bool doubles(const dev *d, const conv2d_args *a)
+{
+    char shape[SHAPE_NAME_BYTES], name[SHAPE_NAME_BYTES];
+    const gpu *g = d->impl;
+    conv_call call[SHAPE_CALLS];
+    bool unfinished;
+    const int64_t rows = a->out.dim[0];
+    conv_calls(a, d->storage, call, &unfinished);
+    if (a->w->doubled && g->wanted) {
+        wanted_plan(g->wanted, &call[0].plan, rows);
+        return false;
+    }
+    plan_shape_name(&call[0].plan, shape);
+    choice_name(shape, g->by_rows ? rows : EVERY_ROWS, name);
+    return a->w->layout == BOTH_FORMS && tuning_wants(&g->table, name);
 }
 
 /* On a dry device: the shapes are noted. */
@@ -175,7 +248,8 @@ static void run_convolution(dev *d, gpu *g, const convolution *c, const plan_sha
 {
     const conv2d_args *a = c->a;
     plan_operand operand[PLAN_OPERANDS] = {PLAN_X, PLAN_W, PLAN_Y};
-    void *at[PLAN_OPERANDS] = {c->x.data, a->w->data, c->made.data};
+    const size_t skipped = s->kind == SHAPE_UPSAMPLE ? form_bytes(d, a->w, a->w->k) : 0;
+    void *at[PLAN_OPERANDS] = {c->x.data, (char *)a->w->data + skipped, c->made.data};
     int n = 3;
     if (s->conv.residual) {
         operand[n] = PLAN_RESIDUAL;
@@ -206,6 +280,8 @@ static void run_calls(dev *d, gpu *g, const convolution *c)
     conv2d_args rest = *a;
     if (!c->unfinished) /* the libraries have added it */
         rest.residual = (tensor){0};
+    if (!a->doubled)
+        rest.bias = (tensor){0};
     gpu_launched(d, launch_conv_finish(g->stream, &rest, c->made), "conv_finish");
 }
 

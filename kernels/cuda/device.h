@@ -119,6 +119,11 @@ void table_read(dev *d, gpu *g);
 bool table_write(const gpu *g);
 void table_path(const gpu *g, char path[PLAN_STORE_PATH + PLAN_STORE_NAME]);
 
+/* ---- conv.c ---- */
+
+/* Whether the table wants an x2 upsample of this shape, and the weight has that form. */
+bool doubles(const dev *d, const conv2d_args *a);
+
 /* What was chosen by rule goes to disk, if there is anything new. */
 void choices_keep(gpu *g);
 

@@ -41,9 +41,10 @@ int launch_geglu(cuda_stream stream, const geglu_args *a);
 int launch_activate(cuda_stream stream, const activate_args *a);
 int launch_add(cuda_stream stream, const add_args *a);
 
-/* What is left of conv2d for a library that convolves and adds the bias at most: the first w->out
- * channels of `made` [n,h,w,>=o] to act or slope (PReLU), + residual, into channels out_at on of
- * a->out. bias, x and the data of w are not looked at. */
+/* What is left of conv2d for a library that convolves: the first w->out channels of `made`
+ * [n,h,w,>=o], + bias, to act or slope (PReLU), + residual, into channels out_at on of a->out. A
+ * bias, slope or residual that the library has dealt with is not given. x and the data of w are not
+ * looked at. */
 int launch_conv_finish(cuda_stream stream, const conv2d_args *a, tensor made);
 
 /* The input of a library that wants whole vectors of channels: out [n,h,w,c] = x ++ the first

@@ -169,7 +169,7 @@ static tuning_device device_of(const gpu *g)
 }
 
 /* Without a folder, or with one that cannot be used, everything is chosen anew at each start. */
-static bool open_choices(dev *d, gpu *g, char *why)
+static void open_table(dev *d, gpu *g)
 {
     char folder[FOLDER_BYTES], unusable[TUNING_WHY_BYTES] = "";
     const char *cache = d->options.cache;
@@ -183,6 +183,10 @@ static bool open_choices(dev *d, gpu *g, char *why)
     if (unusable[0])
         snprintf(d->notice, sizeof d->notice, "%s: plans are not kept: %.200s", d->name, unusable);
     table_read(d, g);
+}
+
+static bool open_choices(gpu *g, char *why)
+{
     const plan_store *store = g->stored ? &g->store : NULL;
     g->plans = plans_new(
         &(plans_sources){
@@ -262,7 +266,8 @@ static void close_gpu(dev *d)
     d->impl = NULL;
 }
 
-/* A dry device needs to know the GPU, and nothing of it. */
+/* A dry device knows the GPU and its tuning table, which says what memory weights take; it has
+ * nothing of it. */
 static bool open_gpu(dev *d, char *why)
 {
     gpu *g = calloc(1, sizeof *g);
@@ -272,8 +277,11 @@ static bool open_gpu(dev *d, char *why)
     d->impl = g;
     bool good = choose_device(d, g, why);
     if (good && !d->options.dry)
-        good = open_streams(d, g, why) && open_libraries(d, g, why) && open_memory(d, g, why) &&
-               open_choices(d, g, why);
+        good = open_streams(d, g, why) && open_libraries(d, g, why) && open_memory(d, g, why);
+    if (good)
+        open_table(d, g);
+    if (good && !d->options.dry)
+        good = open_choices(g, why);
     if (good)
         name_class(d, g);
     else
@@ -305,6 +313,7 @@ static const backend row = {.name = "cuda",
                             .close = close_gpu,
                             .run = recorder_run,
                             .rows = bucket_of,
+                            .doubles = doubles,
                             .tune = tune_gpu,
                             .count = count_devices};
 

@@ -110,7 +110,7 @@ int launch_geglu(cuda_stream stream, const geglu_args *a)
 
 typedef struct {
     void *out;
-    const void *made, *residual;
+    const void *made, *bias, *residual;
     const float *slope;
     int64_t items;                           /* vectors */
     uint32_t row, made_row, out_row, out_at; /* of a pixel: of the result, made, out */
@@ -122,17 +122,20 @@ static __global__ void BOUNDS(FLAT_THREADS) finish_kernel(const finish_plan p)
 {
     const uint32_t item = item_of_thread();
     const int64_t i = item, pixel = item / p.row, c = item % p.row;
-    float v[V], slope[V] = {0}, residual[V] = {0};
+    float v[V], bias[V] = {0}, slope[V] = {0}, residual[V] = {0};
     if (i >= p.items)
         return;
     const int64_t at = (pixel * p.out_row + p.out_at + c) * V;
     read(v, (const E *)p.made + (pixel * p.made_row + c) * V);
+    if (p.bias)
+        read(bias, (const E *)p.bias + c * V);
     if (p.slope)
         read(slope, p.slope + c * V);
     if (p.residual)
         read(residual, (const E *)p.residual + at);
 #pragma unroll
     for (int j = 0; j < V; j++) {
+        v[j] += bias[j];
         v[j] = p.slope ? (v[j] < 0 ? v[j] * slope[j] : v[j]) : apply(v[j], p.act);
         v[j] += residual[j];
     }
@@ -144,6 +147,7 @@ static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
 {
     const finish_plan p = {.out = a->out.data,
                            .made = made->data,
+                           .bias = a->bias.data,
                            .residual = a->residual.data,
                            .slope = (const float *)a->slope.data,
                            .items = tensor_count(*made) / made->dim[3] * a->w->out / V,
@@ -158,6 +162,7 @@ static int finish(cuda_stream stream, const conv2d_args *a, const tensor *made)
 int launch_conv_finish(cuda_stream stream, const conv2d_args *a, tensor made)
 {
     const bool wide = is_tensor_wide(made) && is_tensor_wide(a->out) && a->out_at % 8 == 0 &&
-                      a->w->out % 8 == 0 && is_wide(a->residual.data) && is_wide(a->slope.data);
+                      a->w->out % 8 == 0 && is_wide(a->residual.data) && is_wide(a->slope.data) &&
+                      is_wide(a->bias.data);
     return BY_TYPE(made.type, wide, finish, stream, a, &made);
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { CHANNELS_A_VECTOR = 8 };
 
@@ -92,6 +93,17 @@ static conv_call plan_call(const conv2d_args *a, dtype type)
                        .reads_both = a->x2_channels > 0};
 }
 
+/* Bias, activation and residual are left: with any of them it would have no ready kernel. */
+static int upsample_call(const conv2d_args *a, dtype type, conv_call *call, bool *unfinished)
+{
+    *call = plan_call(a, type);
+    call->plan.conv.h *= 2;
+    call->plan.conv.w *= 2;
+    call->plan = upsample_of(&call->plan);
+    *unfinished |= tensor_given(a->bias) || tensor_given(a->residual);
+    return 1;
+}
+
 /* Two inputs that are whole vectors each: what a product can take one after the other. */
 static bool are_apart(const conv2d_args *a)
 {
@@ -104,6 +116,8 @@ int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bo
     bool residual = tensor_given(a->residual), bias = tensor_given(a->bias);
     *unfinished = a->act != ACT_NONE || tensor_given(a->slope) ||
                   (residual && a->w->out % CHANNELS_A_VECTOR != 0);
+    if (a->doubled)
+        return upsample_call(a, type, call, unfinished);
     residual = residual && !*unfinished;
     if (a->w->k != 1) {
         call[0] = plan_call(a, type);
@@ -129,17 +143,41 @@ plan_shape upsample_of(const plan_shape *conv)
     up.kind = SHAPE_UPSAMPLE;
     up.conv.h /= 2;
     up.conv.w /= 2;
-    up.conv.k = 4;
+    up.conv.k = UPSAMPLE_SIDE;
     up.conv.stride = 2;
     up.conv.residual = up.conv.bias = false;
     return up;
 }
 
-void upsample_taps(const float from[3][3], float to[4][4])
+plan_shape doubling_of(const plan_shape *upsample)
 {
-    static const float seen[4][3] = {{0, 0, 1}, {0, 1, 1}, {1, 1, 0}, {1, 0, 0}};
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
+    plan_shape conv = *upsample;
+    assert(upsample->kind == SHAPE_UPSAMPLE);
+    conv.kind = SHAPE_CONV;
+    conv.conv.h *= 2;
+    conv.conv.w *= 2;
+    conv.conv.k = 3;
+    conv.conv.stride = 1;
+    conv.conv.bias = true;
+    return conv;
+}
+
+bool is_upsample_name(const char *name, dtype type, int64_t in, int64_t out)
+{
+    char own[SHAPE_NAME_BYTES];
+    plan_shape s = {SHAPE_UPSAMPLE, type,
+                    .conv = {.in = in, .out = out, .k = UPSAMPLE_SIDE, .stride = 2}};
+    if (sscanf(name, "upsample %*s %" SCNd64 "x%" SCNd64, &s.conv.h, &s.conv.w) != 2)
+        return false;
+    plan_shape_name(&s, own);
+    return strncmp(name, own, strlen(own)) == 0;
+}
+
+void upsample_taps(const float from[3][3], float to[UPSAMPLE_SIDE][UPSAMPLE_SIDE])
+{
+    static const float seen[UPSAMPLE_SIDE][3] = {{0, 0, 1}, {0, 1, 1}, {1, 1, 0}, {1, 0, 0}};
+    for (int i = 0; i < UPSAMPLE_SIDE; i++)
+        for (int j = 0; j < UPSAMPLE_SIDE; j++) {
             to[i][j] = 0;
             for (int k = 0; k < 3; k++)
                 for (int l = 0; l < 3; l++)

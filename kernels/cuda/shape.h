@@ -7,6 +7,7 @@
 #include "kernels/table.h"
 
 enum { SHAPE_NAME_BYTES = 128, SHAPE_CALLS = 2 };
+enum { UPSAMPLE_SIDE = 4 }; /* of the filter of an x2 upsample */
 
 /* The numbers of rows that are batched together. A configuration serves all of them or none, so
  * that a picture does not depend on what it was batched with; it is picked by the order that the
@@ -82,8 +83,16 @@ int64_t whole_vectors(int64_t channels);
  * the second added onto the first: that moves less memory than a copy of both side by side (and a
  * library handed a slice of wider pixels makes such a copy itself). A 3x3 over two inputs, which
  * only upscalers have, reads a copy, as do inputs that are no whole vectors. What the libraries
- * leave to do (activation, slope, and then the residual too) is *unfinished. */
+ * leave to do (activation, slope, and then the residual too; of an upsample also the bias) is
+ * *unfinished. */
 int conv_calls(const conv2d_args *a, dtype type, conv_call call[SHAPE_CALLS], bool *unfinished);
+
+/* The way back: the nearest x2 and convolution, with its bias, that it is instead of. */
+plan_shape doubling_of(const plan_shape *upsample);
+
+/* Whether a name in a table (of a shape, or of one at a number of rows) is that of an upsample of
+ * these channels, of pictures of any size. */
+bool is_upsample_name(const char *name, dtype type, int64_t in, int64_t out);
 
 /* The transposed convolution that does nearest x2 and then this 3x3 convolution at once. Its bias
  * is left to whoever reads the result: with it the kernel would have to be compiled. */
@@ -91,7 +100,7 @@ plan_shape upsample_of(const plan_shape *conv);
 
 /* The sixteen taps of that transposed convolution from the nine of a channel pair: a small pixel
  * reaches a large one through every tap that nearest x2 would have shown it to. */
-void upsample_taps(const float from[3][3], float to[4][4]);
+void upsample_taps(const float from[3][3], float to[UPSAMPLE_SIDE][UPSAMPLE_SIDE]);
 
 /* The same product as a 1x1 convolution of one row of pixels. */
 plan_shape product_as_conv(const product_shape *p);

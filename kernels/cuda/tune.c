@@ -187,37 +187,89 @@ static void tell(const tuner *t, const char *name, const choice *c, const tune_l
         t->options->tuned(t->options->tuned_arg, &line);
 }
 
-/* True when the shape has this entry now; where there is one good choice it needs none. */
-static bool tune_entry(tuner *t, const wanted_shape *s, const tuned_for *f)
+/* What an entry is chosen by. */
+typedef struct {
+    choice choice; /* the fastest that serves */
+    timing first, best;
+    int timed;
+} contest;
+
+static bool is_upsample(const wanted_shape *s)
 {
+    return !s->is_product && s->plan.kind == SHAPE_UPSAMPLE;
+}
+
+/* One good choice needs no entry, unless what it competes with is another way of computing. */
+static contest hold_contest(tuner *t, const wanted_shape *s, const tuned_for *f)
+{
+    contest c = {0};
     choice choices[CHOICES_MOST];
-    char name[SHAPE_NAME_BYTES];
-    timing first = {0}, best = {0};
-    int fastest = 0, timed = 0;
-    const int n = list_choices(t, s, f->alone, choices);
-    choice_name(s->name, f->alone, name);
-    for (int i = 0; i < n && n > 1 && t->d->status == DEV_OK; i++) {
-        if (timed > 1 && now_s() > t->deadline)
+    const int n = list_choices(t, s, f->alone, choices), fewest = is_upsample(s) ? 1 : 2;
+    for (int i = 0; i < n && n >= fewest && t->d->status == DEV_OK; i++) {
+        if (c.timed > 1 && now_s() > t->deadline)
             break;
-        const timing one = time_choice(t, s, f, &choices[i], best.first_stage);
-        timed++;
+        const timing one = time_choice(t, s, f, &choices[i], c.best.first_stage);
+        c.timed++;
         if (one.all <= 0)
             continue;
-        if (first.all <= 0)
-            first = one;
-        if (best.all <= 0 || (one.all < best.all && one.all < CLEARLY * first.all)) {
-            best = one;
-            fastest = i;
+        if (c.first.all <= 0)
+            c.first = one;
+        if (c.best.all <= 0 || (one.all < c.best.all && one.all < CLEARLY * c.first.all)) {
+            c.best = one;
+            c.choice = choices[i];
         }
     }
-    if (timed < 2 || best.all <= 0 || t->d->status != DEV_OK)
+    if (c.timed < fewest)
+        c.best.all = 0;
+    return c;
+}
+
+/* The convolution that an upsample would be instead of, as it is done now. Neither time has the
+ * pass over the large picture that each way needs besides: the nearest x2, or the bias. */
+static timing time_doubling(tuner *t, const wanted_shape *upsample, const tuned_for *f)
+{
+    wanted_shape s = {.plan = doubling_of(&upsample->plan)};
+    char name[SHAPE_NAME_BYTES];
+    choice choices[CHOICES_MOST];
+    plan_shape_name(&s.plan, s.name);
+    choice_name(s.name, f->alone, name);
+    const choice *known = tuning_find(&t->g->table, name);
+    if (!known && list_choices(t, &s, f->alone, choices) > 0)
+        known = &choices[0];
+    return known ? time_choice(t, &s, f, known, 0) : (timing){0};
+}
+
+/* An upsample has to be clearly faster than what it would be instead of. What an earlier tuning
+ * found is taken back if not. */
+static bool wins_as_upsample(tuner *t, const wanted_shape *s, const tuned_for *f, const char *name,
+                             contest *c)
+{
+    static const choice off = {.kind = CHOICE_SWITCH};
+    c->first = time_doubling(t, s, f);
+    c->timed++;
+    if (c->first.all > 0 && c->best.all > 0 && c->best.all < CLEARLY * c->first.all)
+        return true;
+    if (tuning_wants(&t->g->table, name))
+        tuning_set(&t->g->table, name, &off); /* replaces, so it needs no memory */
+    return false;
+}
+
+/* True when the shape has this entry now. */
+static bool tune_entry(tuner *t, const wanted_shape *s, const tuned_for *f)
+{
+    char name[SHAPE_NAME_BYTES];
+    contest c = hold_contest(t, s, f);
+    choice_name(s->name, f->alone, name);
+    if (is_upsample(s) && !wins_as_upsample(t, s, f, name, &c))
         return false;
-    if (!tuning_set(&t->g->table, name, &choices[fastest])) {
+    if (c.best.all <= 0 || t->d->status != DEV_OK)
+        return false;
+    if (!tuning_set(&t->g->table, name, &c.choice)) {
         dev_fail(t->d, DEV_NO_MEMORY, "%s: no memory for the tuning table", t->d->name);
         return false;
     }
-    tell(t, name, &choices[fastest],
-         &(tune_line){.timed = timed, .us = best.all, .first_us = first.all});
+    tell(t, name, &c.choice,
+         &(tune_line){.timed = c.timed, .us = c.best.all, .first_us = c.first.all});
     return true;
 }
 

@@ -210,10 +210,23 @@ const choice *tuning_find(const tuning *t, const char *name)
     return i < t->entries && strcmp(t->entry[i].name, name) == 0 ? &t->entry[i].choice : NULL;
 }
 
+static bool is_on(const choice *c)
+{
+    return c->kind != CHOICE_SWITCH || c->on;
+}
+
 bool tuning_wants(const tuning *t, const char *name)
 {
     const choice *c = tuning_find(t, name);
-    return c && (c->kind != CHOICE_SWITCH || c->on);
+    return c && is_on(c);
+}
+
+bool tuning_wants_upsample(const tuning *t, dtype type, int64_t in, int64_t out)
+{
+    for (int i = 0; i < t->entries; i++)
+        if (is_on(&t->entry[i].choice) && is_upsample_name(t->entry[i].name, type, in, out))
+            return true;
+    return false;
 }
 
 bool tuning_set(tuning *t, const char *name, const choice *c)

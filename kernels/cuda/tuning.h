@@ -50,6 +50,9 @@ const choice *tuning_find(const tuning *t, const char *name);
  * is wanted for a shape: its entry is "on" or says with which kernel. Without an entry it is not.
  */
 bool tuning_wants(const tuning *t, const char *name);
+/* Whether such a way is wanted for an x2 upsample of these channels, whatever the picture's size.
+ */
+bool tuning_wants_upsample(const tuning *t, dtype type, int64_t in, int64_t out);
 /* Adds or replaces; false without memory. */
 bool tuning_set(tuning *t, const char *name, const choice *c);
 

@@ -89,6 +89,48 @@ static void a_residual_of_few_channels_is_left(void **state)
     assert_named(&call[0].plan, "conv f16 16x24 64>8 k3 s1");
 }
 
+/* Its bias is left, and then so is the rest. */
+static void an_upsample_reads_the_small_picture(void **state)
+{
+    (void)state;
+    conv_call call[SHAPE_CALLS];
+    bool unfinished;
+    weight w = {.in = 60, .out = 32, .k = 3, .doubled = true};
+    conv2d_args a = conv_args(&w, 60);
+    a.doubled = true;
+    assert_int_equal(conv_calls(&a, F16, call, &unfinished), 1);
+    assert_false(unfinished || call[0].is_product || call[0].reads_both);
+    assert_named(&call[0].plan, "upsample f16 16x24 64>32 k4 s2");
+    const plan_shape conv = doubling_of(&call[0].plan), back = upsample_of(&conv);
+    assert_named(&conv, "conv f16 32x48 64>32 k3 s1 +bias");
+    assert_named(&back, "upsample f16 16x24 64>32 k4 s2");
+    a.bias.dim[0] = 1;
+    conv_calls(&a, F16, call, &unfinished);
+    assert_true(unfinished);
+    assert_named(&call[0].plan, "upsample f16 16x24 64>32 k4 s2");
+    a.bias.dim[0] = 0;
+    a.residual.dim[0] = 1;
+    conv_calls(&a, F16, call, &unfinished);
+    assert_true(unfinished);
+}
+
+static void names_of_upsamples_are_told_from_others(void **state)
+{
+    (void)state;
+    assert_true(is_upsample_name("upsample f16 64x96 512>256 k4 s2", F16, 512, 256));
+    assert_true(is_upsample_name("upsample bf16 1x1 8>8 k4 s2, rows 16", BF16, 8, 8));
+    static const char *const others[] = {"upsample f16 64x96 512>25 k4 s2",
+                                         "upsample f16 64x96 51>256 k4 s2",
+                                         "upsample bf16 64x96 512>256 k4 s2",
+                                         "upsample f16 64 512>256 k4 s2",
+                                         "upsample f16 64x96 512>2560 k4 s2",
+                                         "conv f16 64x96 512>256 k4 s2",
+                                         "upsample",
+                                         ""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(is_upsample_name(others[i], F16, 512, 256));
+}
+
 static void a_1x1_of_two_inputs_is_two_products(void **state)
 {
     (void)state;
@@ -186,8 +228,9 @@ static void models_are_walked(void **state)
     int kinds[SHAPE_ATTENTION + 1] = {0};
     for (int i = 0; i < w->plans; i++)
         kinds[w->plan[i].kind]++;
-    assert_int_equal(kinds[SHAPE_ATTENTION], 9); /* 4 levels with 2 each, 1 of the VAE */
-    assert_int_equal(kinds[SHAPE_UPSAMPLE], 6);  /* 3 a network */
+    /* 4 levels with 2 each, 1 of the VAE in each type */
+    assert_int_equal(kinds[SHAPE_ATTENTION], 10);
+    assert_int_equal(kinds[SHAPE_UPSAMPLE], 9); /* 3 a network, and a type */
     walk_add(w, (walk_picture){"sdxl", 1024, 1024});
     walk_add(w, (walk_picture){"sd21", 768, 512});
     free(w);
@@ -252,6 +295,8 @@ int main(void)
         cmocka_unit_test(a_residual_brings_a_bias),
         cmocka_unit_test(the_ends_are_padded),
         cmocka_unit_test(a_residual_of_few_channels_is_left),
+        cmocka_unit_test(an_upsample_reads_the_small_picture),
+        cmocka_unit_test(names_of_upsamples_are_told_from_others),
         cmocka_unit_test(a_1x1_of_two_inputs_is_two_products),
         cmocka_unit_test(upsampling_is_a_transposed_convolution),
         cmocka_unit_test(attention_is_counted),

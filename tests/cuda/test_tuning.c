@@ -18,6 +18,7 @@
 static const char table[] = HEAD "conv f16 64x64 320>320 k3 s1 +bias = engine 41 2:19 12:-1 25:1\n"
                                  "product f16 4096 320>320 = " ALGO "\n"
                                  "upsample f16 64x64 512>512 k4 s2 = off\n"
+                                 "upsample f16 8x16 64>32 k4 s2, rows 2 = on\n"
                                  "zebra = engine 0\n"
                                  "zero = on\n";
 
@@ -30,7 +31,7 @@ static void what_is_written_is_read(void **state)
         fail_msg("%s", why);
     assert_string_equal(t.device.gpu, "NVIDIA H200");
     assert_int_equal(t.device.cublaslt, 130100);
-    assert_int_equal(t.entries, 5);
+    assert_int_equal(t.entries, 6);
     const choice *c = tuning_find(&t, "conv f16 64x64 320>320 k3 s1 +bias");
     assert_non_null(c);
     assert_int_equal(c->engine, 41);
@@ -45,6 +46,23 @@ static void what_is_written_is_read(void **state)
     char *text = tuning_write(&t);
     assert_string_equal(text, table);
     free(text);
+    tuning_done(&t);
+}
+
+/* Of any size, at any number of rows; of these channels and this type alone, and not switched off.
+ */
+static void an_upsample_is_wanted_by_its_channels(void **state)
+{
+    (void)state;
+    tuning t;
+    char why[TUNING_WHY_BYTES];
+    assert_true(tuning_read(&t, table, strlen(table), why));
+    assert_true(tuning_wants_upsample(&t, F16, 64, 32));
+    assert_false(tuning_wants_upsample(&t, BF16, 64, 32));
+    assert_false(tuning_wants_upsample(&t, F16, 6, 32));
+    assert_false(tuning_wants_upsample(&t, F16, 64, 3));
+    assert_false(tuning_wants_upsample(&t, F16, 64, 320));
+    assert_false(tuning_wants_upsample(&t, F16, 512, 512));
     tuning_done(&t);
 }
 
@@ -181,8 +199,11 @@ static void cut_tables_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(entries_are_set_in_order),
-        cmocka_unit_test(devices_are_told_apart),  cmocka_unit_test(nothing_else_is_read),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(an_upsample_is_wanted_by_its_channels),
+        cmocka_unit_test(entries_are_set_in_order),
+        cmocka_unit_test(devices_are_told_apart),
+        cmocka_unit_test(nothing_else_is_read),
         cmocka_unit_test(cut_tables_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

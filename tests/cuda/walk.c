@@ -18,6 +18,7 @@ enum { CONTEXT_TOKENS = 77 };
 typedef struct {
     kernel_table table;
     walk *to;
+    dtype type;     /* of feature maps */
     tensor doubled; /* what a nearest x2 has just made */
 } notes;
 
@@ -72,7 +73,7 @@ static void note_conv2d(dev *d, const conv2d_args *a)
     notes *n = notes_of(d);
     conv_call call[SHAPE_CALLS];
     bool unfinished;
-    int calls = conv_calls(a, F16, call, &unfinished);
+    int calls = conv_calls(a, n->type, call, &unfinished);
     for (int i = 0; i < calls; i++)
         if (call[i].is_product)
             add_product(n->to, &call[i].product);
@@ -94,7 +95,7 @@ static void note_resize(dev *d, const resize_nearest_args *a)
 static void note_attention(dev *d, const attention_args *a)
 {
     plan_shape s;
-    if (attention_shape_of(a, F16, &s))
+    if (attention_shape_of(a, notes_of(d)->type, &s))
         add_plan(notes_of(d)->to, &s);
 }
 
@@ -148,7 +149,10 @@ static void forward(dev *d, const networks *n, walk_picture p)
     tensor x = dev_tensor(d, F32, 1, h, w, c->in_channels);
     tensor context = dev_tensor(d, F32, 1, 1, CONTEXT_TOKENS, c->context);
     unet_forward(d, NEW, n->unet, x, NULL, unet_text(d, NEW, n->unet, context), NULL);
-    vae_decode(d, NEW, n->vae, dev_tensor(d, F32, 1, h, w, c->latent_channels));
+    tensor z = dev_tensor(d, F32, 1, h, w, c->latent_channels);
+    vae_decode(d, NEW, n->vae, z);
+    notes_of(d)->type = BF16; /* the second way, for pictures that F16 is too small for */
+    vae_decode(d, NEW, n->vae, z);
     dev_release(d, mark);
 }
 
@@ -179,7 +183,7 @@ void walk_add(walk *w, walk_picture p)
     if (!file || weights_load(&weights, d, &(weights_source){file, NULL, &n, load, release, NULL},
                               &e) != ERR_OK)
         end(p.name, e.text);
-    notes own = {.table = *d->kernels, .to = w};
+    notes own = {.table = *d->kernels, .to = w, .type = F16};
     own.table.conv2d = note_conv2d;
     own.table.resize_nearest = note_resize;
     own.table.attention = note_attention;

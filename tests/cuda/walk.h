@@ -19,10 +19,10 @@ typedef struct {
     int width, height;
 } walk_picture;
 
-/* Adds what one UNet row, one VAE encoding and decoding and, where the model's text encoder is
- * ours, a prompt of it need. SD 2.1 and SDXL are the networks of SD 1.5 with other numbers; what is
- * left out of them (depth of transformers, the second text encoder) brings no other shapes. Ends
- * the program when that does not work. */
+/* Adds what one UNet row, one VAE encoding, one decoding in F16 and one in BF16, and, where the
+ * model's text encoder is ours, a prompt of it need. SD 2.1 and SDXL are the networks of SD 1.5
+ * with other numbers; what is left out of them (depth of transformers, the second text encoder)
+ * brings no other shapes. Ends the program when that does not work. */
 void walk_add(walk *w, walk_picture p);
 
 #endif

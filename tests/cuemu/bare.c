@@ -69,11 +69,13 @@ static void bare_conv2d(dev *d, const conv2d_args *a)
 {
     const tensor o = a->out;
     const size_t mark = dev_mark(d);
-    conv2d_args plain = *a;
+    const bool later = a->x.dim[1] % 2 == 0; /* the bias is left, as of an x2 upsample */
+    conv2d_args plain = *a, rest = *a;
     plain.out = dev_tensor(d, F32, o.dim[0], o.dim[1], o.dim[2], a->w->out);
     plain.x = widened(d, a->x);
     plain.x2 = widened(d, a->x2);
-    plain.bias = widened(d, a->bias);
+    plain.bias = later ? (tensor){0} : widened(d, a->bias);
+    rest.bias = later ? a->bias : (tensor){0};
     plain.slope = plain.residual = (tensor){0};
     plain.act = ACT_NONE;
     plain.out_at = 0;
@@ -81,7 +83,7 @@ static void bare_conv2d(dev *d, const conv2d_args *a)
         ref_conv2d(d, &plain);
         ((bare *)d->impl)->beyond |= !holds_all(d->storage, plain.out);
         const tensor made = narrowed(d, plain.out);
-        launched(d, launch_conv_finish(NULL, a, made));
+        launched(d, launch_conv_finish(NULL, &rest, made));
         cuemu_free(made.data);
     }
     dev_release(d, mark);

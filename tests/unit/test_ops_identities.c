@@ -103,6 +103,27 @@ static void test_convolution(void **state)
     }
 }
 
+/* Of an enlarged picture: as if it had been enlarged before. */
+static void test_doubled_convolution(void **state)
+{
+    (void)state;
+    for (int i = 0; i < BACKENDS; i++) {
+        dev *d;
+        arena to;
+        setup(&d, &to, backends[i]);
+        tensor x = numbers(d, 2, 5, 3, 24), bias = numbers(d, 1, 1, 1, 20);
+        weight w = packed(d, &to, 20, 24, 3);
+        conv2d_options o = {.bias = bias, .act = ACT_LEAKY_RELU};
+        tensor wanted = op_conv2d(d, NEW, op_resize_nearest(d, NEW, x, 10, 6), &w, o);
+        const size_t used = dev_mark(d);
+        o.doubled = true;
+        tensor got = op_conv2d(d, NEW, x, &w, o);
+        expect_equal(got, wanted);
+        assert_true(dev_mark(d) - used < 2 * tensor_bytes(got)); /* nothing else is kept */
+        teardown(&d, &to);
+    }
+}
+
 /* A pixel of a 3x3 convolution sees its neighbours the right way round. */
 static void test_filter_orientation(void **state)
 {
@@ -501,6 +522,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_convolution),
+        cmocka_unit_test(test_doubled_convolution),
         cmocka_unit_test(test_filter_orientation),
         cmocka_unit_test(test_group_norm),
         cmocka_unit_test(test_attention),

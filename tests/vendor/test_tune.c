@@ -2,7 +2,6 @@
  * the second asks nothing; tuning changes the class, and not what a picture may depend on; what is
  * wrong on disk costs time or is refused with a reason. The stand-ins' heuristics disagree between
  * two starts (OVERPAINT_VENDOR_SEED), as the vendor's may. */
-#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,92 +12,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/cuda/plan_store.h"
-#include "kernels/tune.h"
-#include "tests/support/rig.h"
-
-/* Rows of latents through the decoder: convolutions, products and attention, and quickly. */
-enum { SIDE = 2, FACTOR = 8, ROWS = 2, VALUES = SIDE * SIDE * FACTOR * FACTOR * 3 };
-enum { PATH_BYTES = 512 };
-
-static const choice nothing = {.kind = CHOICE_SWITCH};
-static const plan_key table_key = {.shape = "tuning", .choice = &nothing};
-
-/* ---- a device with a cache ---- */
-
-static char *cache_new(void)
-{
-    char *folder = strdup("/tmp/overpaint-tune-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    return folder;
-}
-
-/* Calls `visit` for every file among the plans; how many there are. */
-static int each_plan(const char *cache, void (*visit)(const char *path))
-{
-    char folder[PATH_BYTES], path[2 * PATH_BYTES];
-    int n = 0;
-    snprintf(folder, sizeof folder, "%s/plans", cache);
-    DIR *plans = opendir(folder);
-    for (struct dirent *f; plans && (f = readdir(plans));) {
-        if (f->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, f->d_name);
-        visit(path);
-        n++;
-    }
-    if (plans)
-        closedir(plans);
-    return n;
-}
-
-static void remove_file(const char *path)
-{
-    assert_int_equal(unlink(path), 0);
-}
-
-static void cache_free(char *cache)
-{
-    char folder[PATH_BYTES];
-    each_plan(cache, remove_file);
-    snprintf(folder, sizeof folder, "%s/plans", cache);
-    rmdir(folder);
-    assert_int_equal(rmdir(cache), 0);
-    free(cache);
-}
-
-static rig open_as(dev_exact exact, const char *cache, const char *seed)
-{
-    setenv("OVERPAINT_VENDOR_SEED", seed, 1);
-    return rig_open("tiny", (dev_options){.backend = "cuemu", .cache = cache, .exact = exact});
-}
-
-static rig open_with(const char *cache, const char *seed)
-{
-    return open_as(EXACT_ON, cache, seed);
-}
-
-/* ---- what it computes ---- */
-
-static float ramp(int64_t i)
-{
-    return (float)(i * 37 % 101) / 50 - 1;
-}
-
-/* Rows first..first+n-1 decoded, malloc'ed; NULL after an error of the device. */
-static float *decode(rig *r, int64_t first, int64_t n)
-{
-    float values[ROWS * SIDE * SIDE * 4], *pixels = NULL;
-    const size_t mark = dev_mark(r->d);
-    for (int64_t i = 0; i < n * SIDE * SIDE * 4; i++)
-        values[i] = ramp(first * SIDE * SIDE * 4 + i);
-    tensor made = vae_decode(r->d, NEW, r->m->vae, rig_tensor(r, values, n, SIDE, SIDE, 4));
-    assert_int_equal(tensor_count(made), n * VALUES);
-    if (r->d->status == DEV_OK)
-        pixels = rig_values(r, made);
-    dev_release(r->d, mark);
-    return pixels;
-}
+#include "tests/vendor/kept.h"
 
 /* Opens, decodes two rows, closes; how often a library was asked. */
 static uint64_t start(const char *cache, const char *seed, float **pixels)
@@ -164,14 +78,6 @@ static void a_torn_cache_costs_time(void **state)
     cache_free(cache);
 }
 
-static void walk_decoding(dev *d, void *arg)
-{
-    const rig *r = arg;
-    const size_t mark = dev_mark(d);
-    vae_decode(d, NEW, r->m->vae, dev_tensor(d, d->storage, ROWS, SIDE, SIDE, 4));
-    dev_release(d, mark);
-}
-
 /* What a step had to choose is on disk when it is over: the device need not be closed. */
 static void a_crash_forgets_nothing(void **state)
 {
@@ -179,7 +85,7 @@ static void a_crash_forgets_nothing(void **state)
     char *cache = cache_new();
     float *pixels;
     rig r = open_with(cache, "1");
-    dev_run(r.d, walk_decoding, &r);
+    dev_run(r.d, walk_decoder, r.m);
     rig_check(&r);
     assert_true(r.d->asked > 0);
     assert_int_equal(start(cache, "2", &pixels), 0);
@@ -189,46 +95,6 @@ static void a_crash_forgets_nothing(void **state)
 }
 
 /* ---- tuning ---- */
-
-static void walk_decoder(dev *dry, void *arg)
-{
-    const model *m = arg;
-    vae_decode(dry, NEW, m->vae, dev_tensor(dry, dry->storage, ROWS, SIDE, SIDE, 4));
-}
-
-static void count_line(void *arg, const tune_line *l)
-{
-    assert_true(strlen(l->shape) > 0 && strlen(l->choice) > 0);
-    assert_true(l->timed >= 2 && l->us > 0 && l->us <= l->first_us);
-    (*(int *)arg)++;
-}
-
-/* Tunes for the decoder for so long; the table's hash. */
-static uint64_t tune_as(dev_exact exact, const char *cache, double seconds, tune_result *result)
-{
-    int lines = 0;
-    char why[256] = "";
-    rig dry = rig_open("tiny", (dev_options){.backend = "cuemu", .dry = true, .exact = exact});
-    rig real = open_as(exact, cache, "3");
-    const tune_options o = {.dry = dry.d,
-                            .walk = walk_decoder,
-                            .arg = dry.m,
-                            .seconds = seconds,
-                            .tuned = count_line,
-                            .tuned_arg = &lines};
-    const bool good = dev_tune(real.d, &o, result, why);
-    assert_string_equal(why, "");
-    assert_true(good);
-    assert_true(exact == EXACT_OFF ? lines >= result->tuned : lines == result->tuned);
-    rig_close(&real);
-    rig_close(&dry);
-    return result->hash;
-}
-
-static uint64_t tune(const char *cache, double seconds, tune_result *result)
-{
-    return tune_as(EXACT_ON, cache, seconds, result);
-}
 
 static void assert_class_of(dev_exact exact, const char *cache, uint64_t hash, bool is)
 {
@@ -291,24 +157,6 @@ static void a_table_keeps_rows_independent(void **state)
 
 /* ---- tables that must not be used ---- */
 
-/* The table that tuning has written, to be changed and put back. */
-static tuning table_of(const char *cache, const tune_result *result, plan_store *store)
-{
-    char why[TUNING_WHY_BYTES], folder[PATH_BYTES], text[1 << 16];
-    tuning t;
-    FILE *f = fopen(result->path, "rb");
-    assert_non_null(f);
-    const size_t bytes = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[bytes] = 0;
-    const char *from = strstr(text, "overpaint tuning 1\n");
-    assert_non_null(from);
-    assert_true(tuning_read(&t, from, bytes - (size_t)(from - text), why));
-    snprintf(folder, sizeof folder, "%s/plans", cache);
-    assert_true(plan_store_open(store, folder, &t.device, why));
-    return t;
-}
-
 /* A convolution that an earlier start had to choose for. */
 static void name_of_conv(const plan_store *store, char name[SHAPE_NAME_BYTES])
 {
@@ -325,14 +173,6 @@ static void name_of_conv(const plan_store *store, char name[SHAPE_NAME_BYTES])
     assert_true(i < t.entries);
     strcpy(name, t.entry[i].name);
     tuning_done(&t);
-    free(text);
-}
-
-static void put_back(const plan_store *store, const tuning *t)
-{
-    char *text = tuning_write(t);
-    assert_non_null(text);
-    assert_true(plan_store_put(store, &table_key, text, strlen(text)));
     free(text);
 }
 

@@ -59,13 +59,7 @@ void layer_attend(dev *d, tensor out, tensor x, const conv *qkv, int heads, bool
 
 tensor layer_upsample(dev *d, tensor *out, tensor x, const conv *c)
 {
-    int64_t n = x.dim[0], h = 2 * x.dim[1], w = 2 * x.dim[2];
-    tensor y = layer_result(d, out, n, h, w, c->w.out);
-    size_t mark = dev_mark(d);
-    tensor big = op_resize_nearest(d, NEW, x, h, w); /* [n,2h,2w,c] */
-    layer_conv(d, &y, big, c, (conv2d_options){0});  /* [n,2h,2w,o] */
-    dev_release(d, mark);
-    return y;
+    return layer_conv(d, out, x, c, (conv2d_options){.doubled = true});
 }
 
 void pair_want(pair *p, int64_t count)

@@ -271,7 +271,11 @@ static conv join(params *p, int stride, const joint *b)
     if (failed(p))
         return c;
     const checkpoint_tensor *t = b->matrix[0];
-    c.w = (weight){.out = b->out, .in = t->dim[1], .k = kernel_side(t), .winograd = p->winograd};
+    c.w = (weight){.out = b->out,
+                   .in = t->dim[1],
+                   .k = kernel_side(t),
+                   .winograd = p->winograd,
+                   .doubled = b->doubled};
     op_reserve(p->d, &c.w, p->to, stride);
     check_device(p, t->name);
     for (int64_t i = 0, first = 0; i < b->count; first += b->matrix[i++]->dim[0])
@@ -281,9 +285,9 @@ static conv join(params *p, int stride, const joint *b)
     return c;
 }
 
-static conv load_conv(params *p, int stride, const char *prefix)
+static conv load_conv(params *p, int stride, bool doubled, const char *prefix)
 {
-    joint alone = {0};
+    joint alone = {.doubled = doubled};
     note_layer(p, &alone, prefix);
     return join(p, stride, &alone);
 }
@@ -301,13 +305,19 @@ static conv load_conv(params *p, int stride, const char *prefix)
 conv params_conv(params *p, int stride, const char *format, ...)
 {
     FORMAT_NAME(prefix, format);
-    return load_conv(p, stride, prefix);
+    return load_conv(p, stride, false, prefix);
+}
+
+conv params_doubled(params *p, const char *format, ...)
+{
+    FORMAT_NAME(prefix, format);
+    return load_conv(p, 1, true, prefix);
 }
 
 conv params_linear(params *p, const char *format, ...)
 {
     FORMAT_NAME(prefix, format);
-    return load_conv(p, 1, prefix);
+    return load_conv(p, 1, false, prefix);
 }
 
 int64_t params_beside(params *p, joint *b, const char *format, ...)

@@ -40,7 +40,8 @@ enum { PARAMS_BESIDE = 256 };
  * by side, multiples of PACK_CHANNELS each. Begins as zeros. */
 typedef struct {
     int count;
-    int64_t out; /* channels so far */
+    int64_t out;  /* channels so far */
+    bool doubled; /* see params_doubled */
     const checkpoint_tensor *matrix[PARAMS_BESIDE], *bias[PARAMS_BESIDE];
 } joint;
 
@@ -58,6 +59,8 @@ typedef struct {
 
 conv params_conv(params *p, int stride, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same of one that comes after a nearest x2. */
+conv params_doubled(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 conv params_linear(params *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Notes one more layer; the channel of the joint one where its own begin. */
 int64_t params_beside(params *p, joint *b, const char *format, ...)

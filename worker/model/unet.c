@@ -91,7 +91,7 @@ static void load_up(unet *u, loading *l)
             if (level == 0 || j < c->blocks)
                 continue;
             b->resample =
-                params_conv(l->p, 1, UNET "output_blocks.%d.%d.conv", i, b->has_attention ? 2 : 1);
+                params_doubled(l->p, UNET "output_blocks.%d.%d.conv", i, b->has_attention ? 2 : 1);
             b->has_resample = true;
         }
 }

@@ -121,13 +121,7 @@ static tensor blocks(dev *d, const upscaler *u, tensor first)
 /* nearest x2, convolution, leaky ReLU: [n,h,w,c] -> [n,2h,2w,c] */
 static tensor doubled(dev *d, tensor x, const conv *layer)
 {
-    int64_t n = x.dim[0], h = 2 * x.dim[1], w = 2 * x.dim[2];
-    tensor y = dev_tensor(d, d->storage, n, h, w, layer->w.out);
-    size_t mark = dev_mark(d);
-    tensor big = op_resize_nearest(d, NEW, x, h, w);
-    layer_conv(d, &y, big, layer, (conv2d_options){.act = ACT_LEAKY_RELU});
-    dev_release(d, mark);
-    return y;
+    return layer_conv(d, NEW, x, layer, (conv2d_options){.doubled = true, .act = ACT_LEAKY_RELU});
 }
 
 static void rrdb_forward(dev *d, tensor *out, const upscaler *u, tensor x)

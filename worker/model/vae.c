@@ -60,7 +60,8 @@ static void add_resample(half *f, params *p, stage_kind kind, const char *name)
     stage *s = &f->stage[f->stages++];
     s->kind = kind;
     p->scaling = (scaling){.in = f->stream, .out = f->stream};
-    s->resample = params_conv(p, kind == STAGE_DOWN ? 2 : 1, "%s", name);
+    s->resample =
+        kind == STAGE_DOWN ? params_conv(p, 2, "%s", name) : params_doubled(p, "%s", name);
     p->scaling = (scaling){0};
 }
 
