@@ -68,6 +68,11 @@ static const attribute *find(const attribute *all, int name)
     return all->bytes ? all : NULL;
 }
 
+static bool is_alone(const lt_layout *l, int name)
+{
+    return name == CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET && l->batch == 1;
+}
+
 static cublasStatus_t set(const char *what, const attribute *all, void *object, int name,
                           const void *from, size_t bytes)
 {
@@ -75,7 +80,10 @@ static cublasStatus_t set(const char *what, const attribute *all, void *object, 
     if (!object || !from || !a || a->bytes != bytes)
         return CUBLAS_STATUS_INVALID_VALUE;
     memcpy((char *)object + a->offset, from, bytes);
-    vendor_told(what, name, a->kind, (char *)object + a->offset, 1);
+    if (all == layout_attributes && is_alone(object, name))
+        vendor_unread(what, name, "the stride of a batch of one");
+    else
+        vendor_told(what, name, a->kind, (char *)object + a->offset, 1);
     return CUBLAS_STATUS_SUCCESS;
 }
 

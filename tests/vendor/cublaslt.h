@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/vendor/numbers.h"
+#include "tests/vendor/sums.h"
 
 /* Columns first, as everywhere in cuBLASLt. */
 typedef struct {
@@ -67,8 +67,10 @@ enum { LT_WORKSPACE = 1 << 16 };
 /* One of them, or NULL: the bytes are not an algorithm for the product's types. */
 const lt_algorithm *lt_algorithm_of(const cublasLtMatmulAlgo_t *algo, const lt_product *p);
 const lt_algorithm *lt_algorithm_known(const cublasLtMatmulAlgo_t *algo);
-/* An algorithm is a place where another could have been taken. */
-void lt_algorithm_told(cublasLtMatmulAlgo_t *algo);
+/* How it adds, before sums are shared out. */
+sum_order lt_algorithm_order(const cublasLtMatmulAlgo_t *algo);
+/* An algorithm is a place where another could have been taken: one that adds otherwise. */
+void lt_algorithm_told(cublasLtMatmulAlgo_t *algo, const lt_product *p);
 uint64_t lt_workspace(const lt_algorithm *a, const lt_product *p);
 
 #endif

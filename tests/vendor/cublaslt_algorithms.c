@@ -36,6 +36,12 @@ static cublasLtMatmulAlgo_t algo_of(int i, const lt_product *p)
     return (cublasLtMatmulAlgo_t){.data = {mark, (uint64_t)i, p->type}};
 }
 
+/* Whether any product could be made with it, the same for every batch. */
+static bool is_plain(const lt_algorithm *a)
+{
+    return !a->shares && !a->workspace_from && !a->refuses && a->alignment <= 16;
+}
+
 const lt_algorithm *lt_algorithm_known(const cublasLtMatmulAlgo_t *algo)
 {
     return algo->data[0] == mark && algo->data[1] < ALGORITHMS ? &algorithms[algo->data[1]] : NULL;
@@ -46,11 +52,25 @@ const lt_algorithm *lt_algorithm_of(const cublasLtMatmulAlgo_t *algo, const lt_p
     return algo->data[2] == p->type ? lt_algorithm_known(algo) : NULL;
 }
 
-void lt_algorithm_told(cublasLtMatmulAlgo_t *algo)
+sum_order lt_algorithm_order(const cublasLtMatmulAlgo_t *algo)
 {
-    int32_t which = (int32_t)algo->data[1];
-    vendor_told("cublasLtMatmul's algorithm", 0, VENDOR_NAME, &which, 1);
-    algo->data[1] = (uint64_t)which;
+    return sum_order_of(sums_key(SUMS_KEY, algo->data, sizeof algo->data));
+}
+
+void lt_algorithm_told(cublasLtMatmulAlgo_t *algo, const lt_product *p)
+{
+    const sum_order order = lt_algorithm_order(algo);
+    bool wrong = false;
+    for (int i = 0; i < ALGORITHMS; i++) {
+        const cublasLtMatmulAlgo_t other = algo_of(i, p);
+        const sum_order another = lt_algorithm_order(&other);
+        if (!is_plain(&algorithms[i]) || sum_order_same(&order, &another, p->k))
+            continue;
+        vendor_told("cublasLtMatmul's algorithm", 0, VENDOR_FLAG, &wrong, 1);
+        if (wrong)
+            *algo = other;
+        return;
+    }
 }
 
 uint64_t lt_workspace(const lt_algorithm *a, const lt_product *p)

@@ -209,7 +209,7 @@ static void run(const void *argument)
 /* How it adds follows from the algorithm; of one that shares, from the batch too. */
 static void set_algorithm(launch *l, const cublasLtMatmulAlgo_t *algo, const lt_algorithm *a)
 {
-    l->order = sum_order_of(sums_key(SUMS_KEY, algo->data, sizeof algo->data));
+    l->order = lt_algorithm_order(algo);
     l->alignment = a->alignment;
     if (a->shares)
         sum_order_share(&l->order, l->product.batch, l->product.type);
@@ -221,9 +221,11 @@ static void mutate(launch *l, cublasLtMatmulAlgo_t *algo)
     vendor_told("cublasLtMatmul's alpha", 0, VENDOR_FLOAT, &l->alpha, 1);
     vendor_told("cublasLtMatmul's beta", 0, VENDOR_FLOAT, &l->beta, 1);
     for (int i = 0; i < 4; i++)
-        if (i != 2 || l->beta != 0) /* otherwise nobody reads C */
+        if (i == 2 && l->beta == 0)
+            vendor_unread("cublasLtMatmul's operand", i, "C of a product with beta 0");
+        else
             vendor_told("cublasLtMatmul's operand", i, VENDOR_PLACE, place[i], 1);
-    lt_algorithm_told(algo);
+    lt_algorithm_told(algo, &l->product);
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how, const void *alpha,

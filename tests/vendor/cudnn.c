@@ -15,7 +15,7 @@ typedef struct {
     int64_t at[2 * PROGRAM_TENSORS];
 } told_values;
 
-enum { PARTS_MOST = 256, PACK_MOST = 2 * PROGRAM_TENSORS, ERROR_BYTES = 256 };
+enum { PARTS_MOST = 256, DIMS_MOST = 8, PACK_MOST = 2 * PROGRAM_TENSORS, ERROR_BYTES = 256 };
 
 struct cudnnContext {
     int device;
@@ -41,6 +41,8 @@ typedef struct {
     program *program; /* of a plan, read when it first runs */
     program_life *life;
     pack *pack;
+    int64_t id, dim[DIMS_MOST]; /* of a tensor */
+    bool is_virtual, has_mode;  /* a tensor; a pointwise operation */
 } part;
 
 static _Atomic(program_life *) lives; /* of all plans that ever ran */
@@ -200,6 +202,7 @@ static cudnnStatus_t set_parts(part *p, cudnnBackendAttributeName_t name, int64_
     if (!unwrap(real, from, n))
         return refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor that is none");
     part *first = n ? *(part *const *)from : NULL;
+    p->has_mode |= name == CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR;
     p->described |= first && first->type == CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR;
     if (first && first->type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
         p->handle = first->handle;
@@ -244,16 +247,35 @@ static bool kind_of(cudnnBackendAttributeType_t type, vendor_value *kind, size_t
     }
 }
 
+/* Nobody takes a step along a dimension of one. */
+static void tell_strides(const part *p, int64_t *stride, int64_t n)
+{
+    const char *same[DIMS_MOST];
+    for (int64_t i = 0; i < n; i++)
+        same[i] = p->dim[i] == 1 ? "the stride of a dimension of one" : NULL;
+    vendor_told_some("cuDNN's attribute", CUDNN_ATTR_TENSOR_STRIDES, VENDOR_INT64, stride, n, same);
+}
+
 /* The values that the caller means, or what a mutant makes of them. */
-static const void *told(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+static const void *told(part *p, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                         int64_t n, const void *from, told_values *copy)
 {
     vendor_value kind;
     size_t bytes;
-    if (!kind_of(type, &kind, &bytes) || n < 0 || (size_t)n * bytes > sizeof *copy)
+    if (!kind_of(type, &kind, &bytes) || n < 0 || (size_t)n * bytes > sizeof *copy ||
+        name == CUDNN_ATTR_VARIANT_PACK_WORKSPACE) /* who launches knows whether it is read */
         return from;
     memcpy(copy, from, (size_t)n * bytes);
-    vendor_told("cuDNN's attribute", (int)name, kind, copy, n);
+    if (name == CUDNN_ATTR_TENSOR_STRIDES && n <= DIMS_MOST)
+        tell_strides(p, copy->at, n);
+    else if (name == CUDNN_ATTR_TENSOR_UNIQUE_ID) /* told when it is known whose it is */
+        p->id = copy->at[0];
+    else
+        vendor_told("cuDNN's attribute", (int)name, kind, copy, n);
+    if (name == CUDNN_ATTR_TENSOR_DIMENSIONS && n <= DIMS_MOST)
+        memcpy(p->dim, copy, (size_t)n * bytes);
+    if (name == CUDNN_ATTR_TENSOR_IS_VIRTUAL)
+        memcpy(&p->is_virtual, copy, sizeof p->is_virtual);
     return copy;
 }
 
@@ -275,7 +297,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to,
         return vendor_drops("cuDNN's attribute", (int)name) ? CUDNN_STATUS_SUCCESS
                                                             : set_parts(p, name, n, from);
     told_values copy;
-    from = told(name, type, n, from, &copy);
+    from = told(p, name, type, n, from, &copy);
     if (p->pack && !keep_pack(p->pack, name, n, from))
         return refuse(CUDNN_STATUS_NOT_SUPPORTED, "an attribute of a launch that is not known");
     return cudnn_real_calls()->cudnnBackendSetAttribute(p->real, name, type, n, from);
@@ -323,6 +345,22 @@ static cudnnStatus_t finish(part *p)
     return status == CUDNN_STATUS_SUCCESS ? real->cudnnBackendFinalize(p->real) : status;
 }
 
+/* A tensor's name is how a launch says which it means. */
+static cudnnStatus_t tell_id(part *p)
+{
+    const int64_t id = p->id;
+    if (p->type != CUDNN_BACKEND_TENSOR_DESCRIPTOR)
+        return CUDNN_STATUS_SUCCESS;
+    if (p->is_virtual)
+        vendor_unread("cuDNN's attribute", CUDNN_ATTR_TENSOR_UNIQUE_ID,
+                      "the name of a tensor that no launch names");
+    else
+        vendor_told("cuDNN's attribute", CUDNN_ATTR_TENSOR_UNIQUE_ID, VENDOR_INT64, &p->id, 1);
+    return p->id == id ? CUDNN_STATUS_SUCCESS
+                       : cudnn_real_calls()->cudnnBackendSetAttribute(
+                             p->real, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &p->id);
+}
+
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t of)
 {
     part *p = of;
@@ -333,7 +371,11 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t of)
         return p ? status : refuse(CUDNN_STATUS_BAD_PARAM, "no descriptor");
     if (device_attribute(p, &name) && vendor_forbidden())
         return misuse("cudnnBackendFinalize: plans are not made in a capture");
-    status = finish(p);
+    if (p->type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR && !p->has_mode)
+        return misuse("cudnnBackendFinalize: a pointwise operation is not told which it is");
+    status = tell_id(p);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = finish(p);
     if (status != CUDNN_STATUS_SUCCESS || p->type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
         return status;
     return cudnn_real_calls()->cudnnBackendGetAttribute(p->real,
@@ -404,6 +446,16 @@ static bool fill(program_launch *l, const pack *from)
     return given == from->ids && from->ids == from->pointers;
 }
 
+static void tell_workspace(program_launch *l)
+{
+    if (l->workspace_bytes == 0)
+        vendor_unread("cuDNN's attribute", CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
+                      "the workspace of a plan that takes none");
+    else
+        vendor_told("cuDNN's attribute", CUDNN_ATTR_VARIANT_PACK_WORKSPACE, VENDOR_PLACE,
+                    &l->workspace, 1);
+}
+
 static cudnnStatus_t launch(cudnnHandle_t handle, part *plan, const pack *from)
 {
     program_launch l = {.workspace = from->workspace, .workspace_bytes = plan->workspace};
@@ -411,6 +463,7 @@ static cudnnStatus_t launch(cudnnHandle_t handle, part *plan, const pack *from)
     const program *known = program_of(plan);
     if (!known)
         return CUDNN_STATUS_NOT_SUPPORTED;
+    tell_workspace(&l);
     l.program = *known;
     l.life = plan->life;
     if (!fill(&l, from))

@@ -157,6 +157,14 @@ static bool read_node(const reader *r, const json_t *node, bool first)
     return refuse(r, first ? "first the operation" : "then the operation", name);
 }
 
+/* What lies nowhere is laid out as the result, so that its kernel has one place for both. */
+static bool is_like_result(const reader *r, const program_tensor *t)
+{
+    const program_tensor *out = &r->p->tensor[r->p->out];
+    return memcmp(t->dim, out->dim, sizeof t->dim) == 0 &&
+           memcmp(t->stride, out->stride, sizeof t->stride) == 0;
+}
+
 static bool read_graph(const reader *r, const json_t *graph)
 {
     const json_t *tensors = json_object_get(graph, "tensors"),
@@ -167,6 +175,9 @@ static bool read_graph(const reader *r, const json_t *graph)
     for (size_t i = 0; i < json_array_size(nodes); i++)
         if (!read_node(r, json_array_get(nodes, i), i == 0))
             return false;
+    for (int i = 0; i < r->p->tensors && json_array_size(nodes) > 0; i++)
+        if (r->p->tensor[i].between && !is_like_result(r, &r->p->tensor[i]))
+            return refuse(r, "a tensor between that is not laid out", "as the result");
     return (json_array_size(nodes) > 0 && !r->p->tensor[r->p->out].between) ||
            refuse(r, "a result that is stored", "nowhere");
 }

@@ -21,6 +21,14 @@ sum_order sum_order_of(uint64_t key)
         .tile = tile[mixed % 3], .backward = mixed / 3 % 2, .slices = 1, .kept = NUMBER_F32};
 }
 
+/* One tile is added to nothing, and of two either may come first. */
+bool sum_order_same(const sum_order *a, const sum_order *b, int64_t length)
+{
+    if (length <= a->tile && length <= b->tile)
+        return true;
+    return a->tile == b->tile && (a->backward == b->backward || length <= 2 * a->tile);
+}
+
 void sum_order_share(sum_order *o, int64_t rows, number_type kept)
 {
     o->slices = rows >= SLICES_MOST ? 1 : SLICES_MOST / rows;

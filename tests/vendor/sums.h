@@ -20,6 +20,8 @@ typedef struct {
 
 /* One of the orders without slices. */
 sum_order sum_order_of(uint64_t key);
+/* Whether sums of so many terms, without slices, are the same to the bit. */
+bool sum_order_same(const sum_order *a, const sum_order *b, int64_t length);
 /* The slices of a kernel that shares out sums to keep the device busy: the more, the fewer rows. So
  * few bits are kept of them that nobody who relies on such a kernel gets the same bytes by luck. */
 void sum_order_share(sum_order *o, int64_t rows, number_type kept);

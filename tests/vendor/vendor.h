@@ -73,9 +73,10 @@ long vendor_calls(void);
 
 /* Asked, with its name, at each place where something could go wrong: whether it does. Then a value
  * that the libraries are told is another, or a call says that all went well and has done nothing.
- * Waits for what has happened already are no places: without them nothing would differ. NULL: all
+ * Waits for what has happened already are no places: without them nothing would differ. `same`: why
+ * nothing would differ at this place either, which is only told then; or NULL. A NULL chooser: all
  * goes right. A child that is forked while it is asked goes on from there. */
-typedef bool vendor_chooser(const char *place);
+typedef bool vendor_chooser(const char *place, const char *same);
 void vendor_mutate(vendor_chooser *choose);
 
 /* For a stand-in: `count` values that it has been told, a copy of its own, each a place; and a call
@@ -91,6 +92,11 @@ typedef enum {
     VENDOR_FILL /* an int, of which memory is filled with the last byte */
 } vendor_value;
 void vendor_told(const char *what, int name, vendor_value kind, void *values, int64_t count);
+/* The same where, by the library's own rules, some are not read, and why (NULL: read). */
+void vendor_told_some(const char *what, int name, vendor_value kind, void *values, int64_t count,
+                      const char *const *same);
+/* One that is not read. */
+void vendor_unread(const char *what, int name, const char *why);
 bool vendor_drops(const char *what, int name);
 
 /* Bytes of memory that are taken on any device. */

@@ -4,6 +4,7 @@
 const input_shape walk_inputs[INPUTS] = {
     [X] = {MAP, WALK_ROWS, SIDE, SIDE, CHANNELS},
     [Y] = {MAP, WALK_ROWS, SIDE, SIDE, CHANNELS},
+    [ADDEND] = {MAP, WALK_ROWS, SIDE, SIDE, CHANNELS},
     [TEXT_K] = {MAP, WALK_ROWS, 1, KEYS, CHANNELS},
     [TEXT_V] = {MAP, WALK_ROWS, 1, KEYS, CHANNELS},
     [NARROW] = {MAP, WALK_ROWS, SIDE, SIDE, LATENT},
@@ -23,6 +24,7 @@ const input_shape walk_inputs[INPUTS] = {
     [TABLE] = {REAL, 1, 1, KEYS, CHANNELS},
     [POSITION] = {REAL, 1, 1, KEYS, CHANNELS},
     [MAYBE] = {MAP, WALK_ROWS, 1, 1, 8},
+    [PERHAPS] = {MAP, WALK_ROWS, 1, 1, 8},
 };
 
 uint32_t walk_scrambled(int a, int b, int64_t i)
@@ -70,13 +72,13 @@ static void conv_after(bench *b, tensor *out)
 
 static void conv_residual(bench *b, tensor *out)
 {
-    op_conv2d(b->d, out, in(b, X), &b->weight[THREE], (conv2d_options){.residual = in(b, Y)});
+    op_conv2d(b->d, out, in(b, X), &b->weight[THREE], (conv2d_options){.residual = in(b, ADDEND)});
 }
 
 static void conv_act(bench *b, tensor *out)
 {
     op_conv2d(b->d, out, in(b, X), &b->weight[THREE],
-              (conv2d_options){.bias = in(b, BIAS), .residual = in(b, Y), .act = ACT_SILU});
+              (conv2d_options){.bias = in(b, BIAS), .residual = in(b, ADDEND), .act = ACT_SILU});
 }
 
 static void conv_slope(bench *b, tensor *out)
@@ -104,22 +106,19 @@ static void linear_bias(bench *b, tensor *out)
 static void linear_residual(bench *b, tensor *out)
 {
     op_linear(b->d, out, tokens(b, X), &b->weight[ONE],
-              (conv2d_options){.bias = in(b, BIAS), .residual = tokens(b, Y)});
+              (conv2d_options){.bias = in(b, BIAS), .residual = tokens(b, ADDEND)});
 }
 
 static void linear_act(bench *b, tensor *out)
 {
-    const size_t mark = dev_mark(b->d);
-    op_add(b->d, NEW, tokens(b, X), tokens(b, Y)); /* scratch is not zero when it comes to it */
-    dev_release(b->d, mark);
-    op_linear(
-        b->d, out, tokens(b, X), &b->weight[ONE],
-        (conv2d_options){.bias = in(b, BIAS), .residual = tokens(b, Y), .act = ACT_QUICK_GELU});
+    op_linear(b->d, out, tokens(b, X), &b->weight[ONE],
+              (conv2d_options){
+                  .bias = in(b, BIAS), .residual = tokens(b, ADDEND), .act = ACT_QUICK_GELU});
 }
 
 static void linear_onto(bench *b, tensor *out)
 {
-    op_add(b->d, out, tokens(b, X), tokens(b, Y));
+    op_add(b->d, out, tokens(b, ADDEND), tokens(b, ADDEND));
     op_linear(b->d, out, tokens(b, X), &b->weight[ONE], (conv2d_options){.residual = *out});
 }
 
@@ -277,10 +276,22 @@ static void preview(bench *b, tensor *out)
     }
 }
 
+static void ask_finite(bench *b, input which)
+{
+    op_finite(b->d, in(b, which), b->next);
+    b->next += WALK_ROWS;
+}
+
 static void all_finite(bench *b, tensor *out)
 {
     (void)out;
-    op_finite(b->d, in(b, MAYBE), b->finite);
+    ask_finite(b, MAYBE);
+}
+
+static void also_finite(bench *b, tensor *out)
+{
+    (void)out;
+    ask_finite(b, PERHAPS);
 }
 
 /* ---------------------------------------------------------------- walks */
@@ -302,6 +313,7 @@ static const op convolutions[] = {
     {"3x3 with activation", conv_act, MADE(MAP, SIDE, SIDE, CHANNELS)},
     {"3x3 with slope", conv_slope, MADE(MAP, SIDE, SIDE, CHANNELS)},
     {"3x3 of 4 channels", conv_narrow, MADE(MAP, SIDE, SIDE, LATENT)},
+    {"finite", all_finite, NONE},
     {0},
 };
 static const op products[] = {
@@ -311,12 +323,14 @@ static const op products[] = {
     {"linear with activation", linear_act, MADE(MAP, 1, PIXELS, CHANNELS)},
     {"linear onto itself", linear_onto, MADE(MAP, 1, PIXELS, CHANNELS)},
     {"1x1 over two inputs", two_inputs, MADE(MAP, SIDE, SIDE, CHANNELS)},
+    {"finite", all_finite, NONE},
     {0},
 };
 static const op attentions[] = {
     {"self attention", attention, MADE(MAP, 1, PIXELS, CHANNELS)},
     {"cross attention", attention_text, MADE(MAP, 1, PIXELS, CHANNELS)},
     {"causal attention", attention_causal, MADE(MAP, 1, PIXELS, CHANNELS)},
+    {"finite", all_finite, NONE},
     {0},
 };
 static const op kernels[] = {
@@ -337,19 +351,23 @@ static const op kernels[] = {
     {"pixels out", pixels_out, MADE(BYTE, SIDE, SIDE, 3)},
     {"preview", preview, MADE(BYTE, SIDE, SIDE, 3)},
     {"finite", all_finite, NONE},
+    {"finite too", also_finite, NONE},
     {0},
 };
 
 const walk_of_ops walk_table[WALKS] = {
     [WALK_CONVOLUTIONS] = {"convolutions", convolutions,
-                           BIT(X) | BIT(Y) | BIT(BIAS) | BIT(SLOPE) | BIT(NARROW) |
-                               BIT(NARROW_BIAS),
+                           BIT(X) | BIT(Y) | BIT(ADDEND) | BIT(BIAS) | BIT(SLOPE) | BIT(NARROW) |
+                               BIT(NARROW_BIAS) | BIT(MAYBE),
                            BIT(THREE) | BIT(IN_OUT)},
-    [WALK_PRODUCTS] = {"products", products, BIT(X) | BIT(Y) | BIT(BIAS), BIT(ONE) | BIT(BOTH)},
-    [WALK_ATTENTION] = {"attention", attentions, BIT(X) | BIT(Y) | BIT(TEXT_K) | BIT(TEXT_V), 0},
+    [WALK_PRODUCTS] = {"products", products, BIT(X) | BIT(Y) | BIT(ADDEND) | BIT(BIAS) | BIT(MAYBE),
+                       BIT(ONE) | BIT(BOTH)},
+    [WALK_ATTENTION] = {"attention", attentions,
+                        BIT(X) | BIT(Y) | BIT(TEXT_K) | BIT(TEXT_V) | BIT(MAYBE), 0},
     [WALK_KERNELS] = {"kernels", kernels,
                       BIT(X) | BIT(Y) | BIT(NARROW) | BIT(WIDE) | BIT(ADDED) | BIT(SCALE) |
                           BIT(SHIFT) | BIT(SCALE2) | BIT(SHIFT2) | BIT(NOISY) | BIT(PAST) |
-                          BIT(MASK) | BIT(PIXELS_U8) | BIT(TABLE) | BIT(POSITION) | BIT(MAYBE),
+                          BIT(MASK) | BIT(PIXELS_U8) | BIT(TABLE) | BIT(POSITION) | BIT(MAYBE) |
+                          BIT(PERHAPS),
                       0},
 };

@@ -10,6 +10,7 @@ enum { MATRIX = 2 * CHANNELS * CHANNELS * 9, PERIOD = CHANNELS / 2 };
 typedef enum {
     X,
     Y,
+    ADDEND,
     TEXT_K,
     TEXT_V,
     NARROW,
@@ -29,6 +30,7 @@ typedef enum {
     TABLE,
     POSITION,
     MAYBE,
+    PERHAPS,
     INPUTS
 } input;
 
@@ -52,9 +54,10 @@ typedef struct {
     weight weight[WEIGHTS];
     tensor slab[TYPES];               /* of each type: inputs, what nobody touches, results */
     int64_t read[TYPES], made[TYPES]; /* how much of it is inputs, and results */
+    int64_t last[TYPES];              /* where the inputs' numbers end */
     tensor in[INPUTS], out[WALK_OPS];
     int time, first, rows; /* this time: rows first .. first+rows-1 of the inputs */
-    bool finite[WALK_ROWS];
+    bool finite[WALK_OPS][WALK_ROWS], *next;
 } bench;
 
 /* The numbers of this time. */
@@ -69,7 +72,7 @@ uint32_t walk_scrambled(int a, int b, int64_t i);
 typedef struct op {
     const char *name;
     void (*call)(bench *b, tensor *out);
-    input_shape out; /* of type MAP, REAL or BYTE; n 0: no tensor, but b->finite */
+    input_shape out; /* of type MAP, REAL or BYTE; n 0: no tensor, but one of b->finite */
 } op;
 
 typedef struct {

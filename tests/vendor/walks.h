@@ -23,6 +23,9 @@ typedef struct {
 } walk_results;
 
 const char *walk_name(walk_kind kind);
+/* What is being done now: an op, by its name, or what is around them. */
+const char *walk_where(void);
+bool walk_is_on(void); /* not only a device opened or closed */
 enum { WALK_WHAT = 256 };
 /* All times of a walk: those between compared with `ref` (NULL: with nothing), the others with each
  * other, to the bit. False, at the first that is not right, with what. */
