@@ -106,6 +106,13 @@ static bool read_convolution(const reader *r, const json_t *node, program_kind k
            refuse(r, "an operation that is not a plain", text_of(node, "operation"));
 }
 
+/* So many numbers, one for each row; or there is no such tensor. */
+static bool is_list(const reader *r, int tensor, int64_t n)
+{
+    const int64_t *dim = r->p->tensor[tensor < 0 ? 0 : tensor].dim;
+    return tensor < 0 || (dim[0] == n && dim[1] == 1 && dim[2] == 1 && dim[3] == 1);
+}
+
 static bool read_attention(const reader *r, const json_t *node)
 {
     program *p = r->p;
@@ -118,7 +125,9 @@ static bool read_attention(const reader *r, const json_t *node)
     p->queries = operand(r, node, "seqLenQ");
     p->keys = operand(r, node, "seqLenKV");
     return (p->q >= 0 && p->k >= 0 && p->v >= 0 && p->out >= 0 && p->scale >= 0 &&
-            p->tensor[p->scale].by_value && p->tensor[p->scale].type == NUMBER_F32) ||
+            p->tensor[p->scale].by_value && p->tensor[p->scale].type == NUMBER_F32 &&
+            is_list(r, p->scale, 1) && is_list(r, p->queries, p->tensor[p->q].dim[0]) &&
+            is_list(r, p->keys, p->tensor[p->q].dim[0])) ||
            refuse(r, "an operation that is not a plain", text_of(node, "operation"));
 }
 
