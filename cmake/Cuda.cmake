@@ -17,8 +17,18 @@ if(OVERPAINT_CUDA STREQUAL "OFF" OR NOT CUDNN_HEADERS OR NOT CUBLASLT_HEADERS OR
 endif()
 file(GLOB vendor_calls CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} kernels/cuda/*.c)
 list(REMOVE_ITEM vendor_calls ${cuda_free})
+# NCCL is loaded when weights go from GPU to GPU; only its header is needed here, and not even that.
+find_path(NCCL_HEADERS nccl.h HINTS ${OVERPAINT_CUDA_HOME}/include)
+set(unused broadcast_none.c)
+if(NOT NCCL_HEADERS)
+    set(unused broadcast.c)
+endif()
+list(REMOVE_ITEM vendor_calls kernels/cuda/${unused})
 overpaint_library(cuda_host ${vendor_calls} USES choices)
 target_include_directories(cuda_host_lib SYSTEM PRIVATE ${CUDNN_HEADERS} ${CUBLASLT_HEADERS})
+if(NCCL_HEADERS)
+    target_include_directories(cuda_host_lib SYSTEM PRIVATE ${NCCL_HEADERS})
+endif()
 target_link_libraries(cuda_host_lib PUBLIC ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
 
 # The module: the host objects and the kernels, loaded by the programs when a GPU is asked for. nvrtc, which cuDNN loads,

@@ -18,7 +18,8 @@ typedef struct {
     void (*write)(dev *d, void *to, const void *from, size_t bytes); /* `from` may go at once */
     void (*read)(dev *d, void *to, const void *from, size_t bytes);  /* after all ops so far */
     /* dev_copy and dev_wait */
-    void (*copy)(dev *d, void *to, const dev *other, const void *from, size_t bytes);
+    void (*copy)(dev *d, void *to, const dev *other, const void *from, size_t bytes,
+                 dev_copying how);
     void (*wait)(dev *d);
     /* Memory of the host's, all zeros, that the device reads without help; see stock.h. */
     void *(*hold)(dev *d, size_t bytes); /* NULL: there is not so much */

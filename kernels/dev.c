@@ -128,15 +128,18 @@ void dev_download(dev *d, void *to, tensor from)
         memcpy(to, from.data, tensor_bytes(from));
 }
 
-void dev_copy(dev *d, tensor to, const dev *other, tensor from)
+void dev_copy(dev *d, tensor to, const dev *other, tensor from, dev_copying how)
 {
     assert(d->backend == other->backend && tensor_bytes(to) == tensor_bytes(from));
     if (d->options.dry || d->status != DEV_OK)
         return;
-    if (d->backend->memory)
-        d->backend->memory->copy(d, to.data, other, from.data, tensor_bytes(from));
-    else
-        memcpy(to.data, from.data, tensor_bytes(to));
+    if (d->backend->memory) {
+        d->backend->memory->copy(d, to.data, other, from.data, tensor_bytes(from), how);
+        return;
+    }
+    memcpy(to.data, from.data, tensor_bytes(to));
+    if (how == COPY_ONCE)
+        snprintf(d->carrier, sizeof d->carrier, "memory");
 }
 
 void dev_wait(dev *d)

@@ -25,6 +25,10 @@ typedef enum {
     EXACT_OFF    /* they may: every number of rows has the kernels that suit it best */
 } dev_exact;
 
+/* What a copy from another device is for: what changes from step to step takes the shortest way,
+ * weights may take one that has to be built first. */
+typedef enum { COPY_OFTEN, COPY_ONCE } dev_copying;
+
 typedef struct {
     const char *backend; /* "ref", "cpu" or "cuda" */
     int ordinal;         /* cpu:1 is another engine with its own threads */
@@ -69,8 +73,9 @@ struct dev {
     char class_name[192]; /* what decides the bits: backend, instruction set, library versions,
                              choices */
     char notice[256];     /* what opening has to tell and goes on without: for a log; "": nothing */
-    uint64_t asked;       /* libraries, which of their kernels suits: 0 where choices are on disk */
-    bool by_budget;       /* the memory budget decides bits too: it sets winograd_most */
+    char carrier[192]; /* what brought the last copy of COPY_ONCE, and why not another: for a log */
+    uint64_t asked;    /* libraries, which of their kernels suits: 0 where choices are on disk */
+    bool by_budget;    /* the memory budget decides bits too: it sets winograd_most */
 };
 
 /* "on", "pairs", "off", in the order of dev_exact; NULL-ended. */
@@ -103,7 +108,7 @@ void dev_download(dev *d, void *to, tensor from);
 
 /* From another device of the same backend, which may be in use by another thread: what is copied is
  * there (dev_wait), and stays as it is until `d` has been waited for or has given an answer. */
-void dev_copy(dev *d, tensor to, const dev *other, tensor from);
+void dev_copy(dev *d, tensor to, const dev *other, tensor from, dev_copying how);
 void dev_wait(dev *d); /* until all ops so far are done */
 
 /* An arena in the memory of the device. */

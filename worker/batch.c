@@ -254,7 +254,7 @@ static tensor bring(dev *d, const dev *other, tensor from)
     if (!tensor_given(from))
         return from;
     tensor to = dev_tensor(d, from.type, from.dim[0], from.dim[1], from.dim[2], from.dim[3]);
-    dev_copy(d, to, other, from);
+    dev_copy(d, to, other, from, COPY_OFTEN);
     return to;
 }
 

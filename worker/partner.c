@@ -135,10 +135,12 @@ void partner_load(partner *p, dev *first, unet_copy *to, const model *m, err *e)
 {
     if (!p || !m)
         return;
+    char by[2 * sizeof p->d->carrier];
     dev_wait(first);
-    if (first->status == DEV_OK)
-        unet_copy_load(to, p->d, m, first, e);
-    else
+    if (first->status == DEV_OK && unet_copy_load(to, p->d, m, first, e) == ERR_OK)
+        log_event(LOG_INFO, "engine", "model_copied", "device=%s from=%s by=%s", p->d->name,
+                  first->name, log_quote(by, sizeof by, p->d->carrier));
+    else if (first->status != DEV_OK)
         err_set(e, params_code(first), "%s", first->error);
     pass_on(p, first);
 }
@@ -151,7 +153,7 @@ tensor partner_keep(partner *p, dev *first, tensor t)
     kept = dev_keep(p->d, t.type, t.dim[0], t.dim[1], t.dim[2], t.dim[3]);
     dev_wait(first);
     if (p->d->status == DEV_OK && first->status == DEV_OK)
-        dev_copy(p->d, kept, first, t);
+        dev_copy(p->d, kept, first, t, COPY_OFTEN);
     dev_wait(p->d); /* the original may go before it is used */
     pass_on(p, first);
     return kept;

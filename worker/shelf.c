@@ -140,9 +140,11 @@ void shelf_give_back(shelf *s, shelved **place)
 
 static model *copy_borrowed(shelf *s, dev *d, shelved *from, err *e)
 {
+    char by[2 * sizeof d->carrier];
     model *m = model_copy(d, from->model, from->d, e);
     if (m)
-        log_event(LOG_INFO, "engine", "model_copied", "device=%s from=%s", d->name, from->d->name);
+        log_event(LOG_INFO, "engine", "model_copied", "device=%s from=%s by=%s", d->name,
+                  from->d->name, log_quote(by, sizeof by, d->carrier));
     return_borrowed(s, from);
     return m;
 }

@@ -2,10 +2,13 @@
  * the driver's virtual memory calls, so that a pointer never moves and a recorded graph stays
  * right. Transfers go through pinned memory of ours, in two halves: one is filled while the device
  * reads the other. */
+#include <assert.h>
 #include <cuda.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/broadcast.h"
 #include "kernels/cuda/device.h"
 
 /* ---- the driver's calls ---- */
@@ -247,11 +250,29 @@ static void read_memory(dev *d, void *to, const void *from, size_t bytes)
 }
 
 /* A copy between peers is right for memory of any kind, also where neither may look into the other:
- * then the driver goes through the host. */
-static void copy_memory(dev *d, void *to, const dev *other, const void *from, size_t bytes)
+ * then the driver goes through the host. It is also what is left when NCCL is not there, or does
+ * not bring all. */
+static void copy_memory(dev *d, void *to, const dev *other, const void *from, size_t bytes,
+                        dev_copying how)
 {
     gpu *g = gpu_of(d);
-    if (g)
+    if (!g)
+        return;
+    assert(g->mode == ACT); /* copies are no ops of a walk, and NCCL is never captured */
+    const broadcast b = {.from_device = other->options.ordinal,
+                         .to_device = d->options.ordinal,
+                         .from = from,
+                         .to = to,
+                         .bytes = bytes,
+                         .stream = g->stream};
+    char why[BROADCAST_WHY];
+    if (how == COPY_ONCE && broadcast_run(&b, why)) {
+        snprintf(d->carrier, sizeof d->carrier, "%s", why);
+        return;
+    }
+    if (how == COPY_ONCE)
+        snprintf(d->carrier, sizeof d->carrier, "peer copies: %s", why);
+    if (gpu_of(d))
         gpu_good(d,
                  cudaMemcpyPeerAsync(to, d->options.ordinal, from, other->options.ordinal, bytes,
                                      g->stream),

@@ -107,6 +107,8 @@ static void the_second_one_copies(void **state)
     mark_weights(d[0], m[0]);
     m[1] = load(s, d[1], &f, &place[1]);
     assert_true(same_weights(d[1], m[1], d[0], m[0]));
+    assert_string_not_equal(d[1]->carrier, "");
+    assert_string_equal(d[0]->carrier, ""); /* nobody brought it anything */
     assert_false(same_weights(d[1], m[1], d[1], read));
     assert_string_equal(m[1]->name, m[0]->name);
     put_away(s, &m[0], &place[0]);

@@ -81,6 +81,8 @@ static int captured(const CUevent_st *e)
 static int query(held &h, const CUevent_st *e)
 {
     const std::shared_ptr<moment> m = e->latest;
+    if (m && m->of->hung)
+        return cudaErrorNotReady;
     if (!m || m->done)
         return e->of->broken;
     run_a_little(h, *e->of, m->of);

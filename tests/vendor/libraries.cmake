@@ -22,6 +22,13 @@ target_compile_definitions(vendor_libraries PRIVATE CUDNN_LIBRARY="${CUDNN_LIBRA
 target_link_libraries(vendor_libraries PUBLIC PkgConfig::json Threads::Threads m ${CMAKE_DL_LIBS})
 add_dependencies(vendor_libraries driver_stand_in)
 
+# NCCL's stand-in is found by the module through dlopen (see CMakeLists.txt).
+if(NCCL_HEADERS)
+    target_sources(vendor_libraries PRIVATE nccl.cc)
+    target_include_directories(vendor_libraries SYSTEM PRIVATE ${NCCL_HEADERS})
+    target_link_libraries(vendor_libraries PUBLIC vendor_cudart)
+endif()
+
 # What these need of the module's own objects, without the libraries they are usually linked with.
 foreach(name ${library_tests})
     add_executable(${name} ${name}.c arrays.c bench.c convolutions.c)

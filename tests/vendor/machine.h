@@ -174,6 +174,7 @@ struct CUstream_st {
     std::deque<vendor::item> queue;
     uint64_t put, done; /* items */
     bool destroyed;
+    bool hung; /* in a call of NCCL that does not end */
     std::shared_ptr<vendor::capture> in;
     std::vector<CUgraphNode_st *> frontier; /* what the next node comes after */
 };

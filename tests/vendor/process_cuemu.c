@@ -90,6 +90,16 @@ static int used_devices(farm *f)
     return used;
 }
 
+/* Of two GPUs one has read the file. */
+static void assert_copied(farm *f)
+{
+    char *log = process_read(f->worker[0].err, NULL);
+    const char *copied = strstr(log, "model_copied device=cuemu:");
+    assert_non_null(copied);
+    assert_non_null(strstr(copied, " by=\"" CARRIER));
+    free(log);
+}
+
 /* One worker, one engine a GPU: the same job on both at once; then one engine with both. */
 static void two_gpus_give_the_same(void **state)
 {
@@ -102,9 +112,7 @@ static void two_gpus_give_the_same(void **state)
     farm_same(&one, &other, "on two GPUs");
     FARM_UNTIL(f, used_devices(f) == 2);
     farm_file_done(&other);
-    char *log = process_read(f->worker[0].err, NULL);
-    assert_non_null(strstr(log, "model_copied device=cuemu:")); /* one has read the file */
-    free(log);
+    assert_copied(f);
 
     process_signal(&f->worker[0], SIGTERM);
     assert_int_equal(process_wait(&f->worker[0], f->deadline), 0);
@@ -115,6 +123,7 @@ static void two_gpus_give_the_same(void **state)
     other = farm_make(f, first);
     farm_same(&one, &other, "with a half of the guidance on each of two GPUs");
     assert_true(used_devices(f) == 1); /* they are one */
+    assert_copied(f);
     farm_file_done(&one);
     farm_file_done(&other);
     unsetenv("OVERPAINT_VENDOR_DEVICES");

@@ -241,6 +241,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
             invalidate(s);
             return cudaErrorStreamCaptureUnsupported;
         }
+        if (s->hung) {
+            vendor_report("cudaStreamSynchronize waits for ever, for NCCL");
+            return cudaErrorUnknown;
+        }
         if (s->done < s->put && vendor_drops("cudaStreamSynchronize", 0))
             return cudaSuccess;
         return run_stream(h, s);

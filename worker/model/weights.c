@@ -12,7 +12,7 @@ static int copy(const weights_source *l, const arena *to, dev *d, err *e)
         return err_set(e, ERR_INVALID, "%s: the weights take %zu bytes, expected %zu as before",
                        checkpoint_path(l->file), to->used, from->bytes);
     dev_copy(d, tensor_of(to->base, U8, 1, 1, 1, bytes), from->d,
-             tensor_of((void *)from->at, U8, 1, 1, 1, bytes));
+             tensor_of((void *)from->at, U8, 1, 1, 1, bytes), COPY_ONCE);
     if (d->status != DEV_OK)
         err_set(e, params_code(d), "%s: %s", checkpoint_path(l->file), d->error);
     return e->code;
