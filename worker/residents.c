@@ -10,28 +10,19 @@
 
 #include "proto/clock.h"
 #include "proto/log.h"
-#include "worker/model/conditioning.h"
 #include "worker/model/plan.h"
+#include "worker/residents_inside.h"
 
 enum { NAME_QUOTED = 260 }; /* room for a model's name in a log line */
-enum { TEXTS_MAX = 64 };    /* conditionings kept, unless more are in use */
 
 /* ---------------------------------------------------------------- life */
-
-static void text_free(residents *all, conditioning *c)
-{
-    dev_drop(all->d, &c->text);
-    partner_drop(all->partner, &c->copy);
-    token_chunks_done(&c->chunks);
-    free(c);
-}
 
 static void resident_free(residents *all, resident *r)
 {
     while (r->texts) {
         conditioning *c = r->texts;
         r->texts = c->next;
-        text_free(all, c);
+        residents_text_free(all, c);
     }
     unet_copy_done(&r->copy);
     shelf_give_back(all->shelf, &r->place);
@@ -96,22 +87,6 @@ bool residents_again(const residents *all, const err *e)
 }
 
 /* ---------------------------------------------------------------- making room */
-
-/* Drops the text that has been unused for longest, of whatever model; false: all are in use. */
-static bool drop_text(residents *all)
-{
-    conditioning **oldest = NULL;
-    for (resident *r = all->first; r; r = r->next)
-        for (conditioning **at = &r->texts; *at; at = &(*at)->next)
-            if (!(*at)->users && (!oldest || (*at)->used_at < (*oldest)->used_at))
-                oldest = at;
-    if (!oldest)
-        return false;
-    conditioning *c = *oldest;
-    *oldest = c->next;
-    text_free(all, c);
-    return true;
-}
 
 /* Drops the model that has been unused for longest; false when all are in use. */
 static bool drop_model(residents *all, const resident *except)
@@ -185,7 +160,7 @@ static int make_room(residents *all, const demand *want, err *e)
             arena_trim(&all->d->scratch);
             partner_trim(all->partner);
         }
-        while (bytes_held(all) > room && (drop_text(all) || drop_model(all, want->own)))
+        while (bytes_held(all) > room && (residents_drop_text(all) || drop_model(all, want->own)))
             ;
         return 0;
     }
@@ -194,7 +169,7 @@ static int make_room(residents *all, const demand *want, err *e)
 
 void residents_relieve(residents *all)
 {
-    while (drop_text(all) || drop_model(all, NULL))
+    while (residents_drop_text(all) || drop_model(all, NULL))
         ;
     arena_trim(&all->d->scratch);
     partner_trim(all->partner);
@@ -399,94 +374,4 @@ int residents_fit_beside(residents *all, resident *r, call_shape shape, size_t k
                        (int)shape.rows);
     const size_t most = call > scratch ? call : scratch;
     return make_room(all, &(demand){r, keep, most, r->model->parts.bytes, what}, e);
-}
-
-/* ---------------------------------------------------------------- conditioning */
-
-static int count_texts(const residents *all)
-{
-    int count = 0;
-    for (const resident *r = all->first; r; r = r->next)
-        for (const conditioning *c = r->texts; c; c = c->next)
-            count++;
-    return count;
-}
-
-size_t residents_text_bytes(const residents *all, const resident *r, int chunks)
-{
-    const model *m = r->model;
-    return (size_t)(chunks * CHUNK_TOKENS * (unet_text_width(m->unet) + m->config.text_width)) *
-           dtype_bytes(all->d->storage);
-}
-
-/* What the UNet sees of c->chunks, kept. ERR_DEVICE also for values that are not finite. */
-static int fill_text(residents *all, const resident *r, conditioning *c, err *e)
-{
-    dev *d = all->d;
-    model *m = r->model;
-    bool finite = true;
-    size_t mark = dev_mark(d);
-    tensor context = dev_keep(d, d->storage, 1, 1, c->tokens, m->config.text_width);
-    c->text = dev_keep(d, d->storage, 1, 1, c->tokens, unet_text_width(m->unet));
-    parts_enter(&m->parts, d, PART_TEXT);
-    if (d->status == DEV_OK) {
-        conditioning_encode(d, &context, &m->text, &c->chunks, c->clip_skip);
-        op_finite(d, context, &finite);
-        parts_enter(&m->parts, d, PART_UNET);
-        unet_text(d, &c->text, m->unet, context);
-    }
-    dev_drop(d, &context);
-    dev_release(d, mark);
-    c->copy = partner_keep(all->partner, d, c->text);
-    if (d->status != DEV_OK)
-        return residents_error(all, "encoding the prompt", e);
-    if (!finite)
-        return err_set(e, ERR_DEVICE,
-                       "the text encoder of model %s gave NaN or infinity: its weights are damaged",
-                       r->model->name);
-    return 0;
-}
-
-static conditioning *encode(residents *all, resident *r, const token_chunks *chunks, int clip_skip,
-                            err *e)
-{
-    conditioning *c = calloc(1, sizeof *c);
-    if (!c || token_chunks_copy(&c->chunks, chunks)) {
-        free(c);
-        err_set(e, ERR_NO_MEMORY, "no memory for the text of %d chunks", chunks->count);
-        return NULL;
-    }
-    c->clip_skip = clip_skip;
-    c->tokens = CHUNK_TOKENS * chunks->count;
-    if (fill_text(all, r, c, e)) {
-        text_free(all, c);
-        return NULL;
-    }
-    c->next = r->texts;
-    r->texts = c;
-    return c;
-}
-
-conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,
-                             err *e)
-{
-    conditioning *c = r->texts;
-    while (c && (c->clip_skip != clip_skip || !token_chunks_equal(&c->chunks, chunks)))
-        c = c->next;
-    if (!c) {
-        while (count_texts(all) >= TEXTS_MAX && drop_text(all))
-            ;
-        c = encode(all, r, chunks, clip_skip, e);
-    }
-    if (c) {
-        c->users++;
-        c->used_at = ++all->clock;
-    }
-    return c;
-}
-
-void residents_text_put(conditioning *c)
-{
-    if (c)
-        c->users--;
 }
