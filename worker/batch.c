@@ -120,10 +120,12 @@ bool batch_halve(batch *b, residents *all)
 
 /* ---------------------------------------------------------------- evaluating */
 
+static_assert((int)BATCH_ROWS_MAX == (int)TEXT_ROWS_MAX, "a batch has one place for its texts");
+
 /* A row as its device knows it. */
 typedef struct {
-    tensor input, extra, text;
-    int32_t tokens;
+    tensor input, extra;
+    text_row text;
     double timestep;
 } share_row;
 
@@ -135,7 +137,9 @@ typedef struct {
     int first, step;
     int given, rows; /* of the batch, and with what fills up */
     share_row row[BATCH_ROWS_MAX];
-    tensor eps; /* [n,h,w,c], what comes of it */
+    text_rows *kept; /* where the texts stay; NULL: nowhere */
+    tensor text;     /* [n,1,t_max,*], side by side */
+    tensor eps;      /* [n,h,w,c], what comes of it */
     bool finite[BATCH_ROWS_MAX];
 } share;
 
@@ -155,8 +159,7 @@ static share share_rows(const batch *b, const dev *d, int first, int step)
         const conditioning *text = seq_text(q, b->at[i].row);
         s.row[s.given++] = (share_row){.input = q->input,
                                        .extra = q->extra,
-                                       .text = text->text,
-                                       .tokens = text->tokens,
+                                       .text = {text->text, text->tokens, text->number},
                                        .timestep = q->eval.timestep};
     }
     s.rows = dev_rows(d, s.given);
@@ -165,24 +168,12 @@ static share share_rows(const batch *b, const dev *d, int first, int step)
     return s;
 }
 
-/* Texts of several lengths side by side, [n,1,t_max,*]; beyond a row's own tokens nothing is read.
- */
-static tensor join_texts(const share *s, dev *d, int32_t tokens[BATCH_ROWS_MAX])
+static tensor join_texts(const share *s, dev *d)
 {
-    const int64_t c = unet_text_width(s->unet);
-    int32_t most = 0;
-    for (int i = 0; i < s->rows; i++) {
-        tokens[i] = s->row[i].tokens;
-        if (tokens[i] > most)
-            most = tokens[i];
-    }
-    tensor all = dev_tensor(d, d->storage, s->rows, 1, most, c);
-    for (int i = 0; i < s->rows; i++) {
-        tensor one = tensor_sample(all, i);
-        one.dim[2] = tokens[i];
-        op_gather(d, &one, &s->row[i].text, 1, c, 1.0f);
-    }
-    return all;
+    text_row row[BATCH_ROWS_MAX];
+    for (int i = 0; i < s->rows; i++)
+        row[i] = s->row[i].text;
+    return text_rows_join(s->kept, d, row, s->rows);
 }
 
 /* What the UNet takes: x of every row, and behind it what the model wants besides. */
@@ -208,22 +199,25 @@ static void evaluate(dev *d, void *arg)
     share *s = arg;
     double t[BATCH_ROWS_MAX];
     int32_t tokens[BATCH_ROWS_MAX];
-    for (int i = 0; i < s->rows; i++)
+    for (int i = 0; i < s->rows; i++) {
         t[i] = s->row[i].timestep;
+        tokens[i] = s->row[i].text.tokens;
+    }
     size_t mark = dev_mark(d);
-    tensor x = join_inputs(s, d);           /* [n,h,w,in] */
-    tensor text = join_texts(s, d, tokens); /* [n,1,t,*] */
-    unet_forward(d, &s->eps, s->unet, x, t, text, tokens);
+    tensor x = join_inputs(s, d); /* [n,h,w,in] */
+    unet_forward(d, &s->eps, s->unet, x, t, s->text, tokens);
     op_finite(d, s->eps, s->finite);
     dev_release(d, mark);
 }
 
-/* The same with eps left on the scratch stack. */
+/* The same with eps left on the scratch stack. Texts are joined apart from the walk: they may be
+ * there already. */
 static void evaluate_share(dev *d, void *arg)
 {
     share *s = arg;
     const tensor like = s->row[0].input;
     s->eps = dev_tensor(d, d->storage, s->rows, like.dim[1], like.dim[2], s->config->out_channels);
+    s->text = join_texts(s, d);
     dev_run(d, evaluate, s);
 }
 
@@ -239,10 +233,16 @@ static void deliver(batch *b, dev *d, const share *s, bool *finite)
     }
 }
 
+static text_rows *kept_rows(const batch *b, residents *all)
+{
+    return residents_text_rows(all, b->resident, shape_of(all, b, b->rows, b->tokens));
+}
+
 static void evaluate_in_one(batch *b, residents *all, bool *finite)
 {
     share s = share_rows(b, all->d, 0, 1);
     parts_enter(&b->resident->model->parts, all->d, PART_UNET);
+    s.kept = kept_rows(b, all);
     evaluate_share(all->d, &s);
     deliver(b, all->d, &s, finite);
 }
@@ -269,7 +269,7 @@ static share share_with(const batch *b, residents *all)
         const int at = s.first + i * s.step;
         s.row[i].input = bring(d, all->d, s.row[i].input);
         s.row[i].extra = bring(d, all->d, s.row[i].extra);
-        s.row[i].text = seq_text(b->at[at].seq, b->at[at].row)->copy;
+        s.row[i].text.text = seq_text(b->at[at].seq, b->at[at].row)->copy;
     }
     fill_up(&s);
     return s;
@@ -281,6 +281,8 @@ static void evaluate_in_two(batch *b, residents *all, bool *finite)
     dev *d = all->d, *other = partner_dev(all->partner);
     const size_t mark = dev_mark(other);
     share own = share_rows(b, d, 0, 2), odd = share_with(b, all);
+    own.kept = kept_rows(b, all);
+    odd.kept = own.kept ? &all->partner_rows : NULL;
     partner_begin(all->partner, evaluate_share, &odd);
     evaluate_share(d, &own);
     partner_end(all->partner, d);

@@ -33,6 +33,7 @@ static void resident_free(residents *all, resident *r)
 
 void residents_done(residents *all)
 {
+    residents_drop_rows(all);
     while (all->first) {
         resident *r = all->first;
         all->first = r->next;
@@ -51,8 +52,7 @@ const char *resident_name(const resident *r)
     return r->model ? r->model->name : slash ? slash + 1 : r->file.path;
 }
 
-/* Tensors and weights. */
-static int64_t bytes_held(const residents *all)
+int64_t residents_held(const residents *all)
 {
     int64_t bytes = (int64_t)all->d->kept;
     for (const resident *r = all->first; r; r = r->next)
@@ -62,7 +62,7 @@ static int64_t bytes_held(const residents *all)
 
 int64_t residents_bytes(const residents *all)
 {
-    return bytes_held(all) + (int64_t)all->d->scratch.peak;
+    return residents_held(all) + (int64_t)all->d->scratch.peak;
 }
 
 int residents_error(residents *all, const char *what, err *e)
@@ -106,6 +106,12 @@ static bool drop_model(residents *all, const resident *except)
     return true;
 }
 
+/* What costs least to make again goes first. */
+static bool drop_any(residents *all, const resident *except)
+{
+    return residents_drop_rows(all) || residents_drop_text(all) || drop_model(all, except);
+}
+
 /* What somebody asks for: `keep` bytes on top of the weights of `own` (NULL: of no model yet), and
  * calls of `scratch` bytes. */
 typedef struct {
@@ -118,7 +124,7 @@ typedef struct {
 /* Bytes that dropping can give back. */
 static int64_t bytes_unused(const residents *all, const resident *own)
 {
-    int64_t bytes = 0;
+    int64_t bytes = (int64_t)tensor_bytes(all->rows.place);
     for (const resident *r = all->first; r; r = r->next) {
         if (!r->users && r != own)
             bytes += (int64_t)weights_of(r);
@@ -133,7 +139,8 @@ static int64_t bytes_unused(const residents *all, const resident *own)
 static int no_room(residents *all, const demand *want, err *e)
 {
     const int64_t own = want->own ? (int64_t)weights_of(want->own) : 0;
-    const int64_t used = bytes_held(all) - bytes_unused(all, want->own) - own + (int64_t)all->owed;
+    const int64_t used =
+        residents_held(all) - bytes_unused(all, want->own) - own + (int64_t)all->owed;
     const int64_t needed = own + (int64_t)(want->keep + want->scratch);
     const bool never = needed > all->budget;
     char beside[64] = "";
@@ -154,13 +161,13 @@ static int make_room(residents *all, const demand *want, err *e)
 {
     const size_t scratch = want->scratch > all->promised ? want->scratch : all->promised;
     const int64_t room = all->budget - (int64_t)(want->keep + scratch + all->owed);
-    if (bytes_held(all) - bytes_unused(all, want->own) <= room) {
+    if (residents_held(all) - bytes_unused(all, want->own) <= room) {
         if (all->d->scratch.peak > scratch &&
             residents_bytes(all) + (int64_t)want->keep > all->budget) {
             arena_trim(&all->d->scratch);
             partner_trim(all->partner);
         }
-        while (bytes_held(all) > room && (residents_drop_text(all) || drop_model(all, want->own)))
+        while (residents_held(all) > room && drop_any(all, want->own))
             ;
         return 0;
     }
@@ -169,8 +176,9 @@ static int make_room(residents *all, const demand *want, err *e)
 
 void residents_relieve(residents *all)
 {
-    while (residents_drop_text(all) || drop_model(all, NULL))
+    while (drop_any(all, NULL))
         ;
+    all->tight = true;
     arena_trim(&all->d->scratch);
     partner_trim(all->partner);
 }
@@ -254,6 +262,7 @@ void residents_put(residents *all, resident *r)
     r->users--;
     for (int i = 0; i < r->costs && i < RESIDENT_COSTS && !r->users; i++)
         r->cost[i].starved = false; /* what was missing may be there now */
+    all->tight &= r->users > 0;
     r->used_at = ++all->clock;
 }
 

@@ -10,10 +10,12 @@
 #include "worker/models.h"
 #include "worker/partner.h"
 #include "worker/shelf.h"
+#include "worker/text_rows.h"
 
 /* A prompt as the UNet takes it. */
 typedef struct conditioning {
     struct conditioning *next;
+    uint64_t number;     /* of the device's texts: see text_rows.h */
     token_chunks chunks; /* the key, with clip_skip */
     int clip_skip;
     tensor text; /* [1,1,77*chunks,*] of unet_text, kept */
@@ -63,7 +65,9 @@ typedef struct {
     bool broken;     /* the device is lost: nothing will work any more */
     bool scarce;     /* the last shortage was the device's, not the budget's: it may pass */
     resident *first;
-    uint64_t clock; /* counts uses */
+    uint64_t clock;               /* counts uses */
+    bool tight;                   /* the device has had no memory since a model was idle */
+    text_rows rows, partner_rows; /* see residents_text_rows */
 } residents;
 
 void residents_done(residents *all);
@@ -125,5 +129,9 @@ size_t residents_text_bytes(const residents *all, const resident *r, int chunks)
 conditioning *residents_text(residents *all, resident *r, const token_chunks *chunks, int clip_skip,
                              err *e);
 void residents_text_put(conditioning *c);
+
+/* Where the texts of such calls stay between them, until somebody else wants the memory: `rows`,
+ * and `partner_rows` besides. NULL: there is no room for them. */
+text_rows *residents_text_rows(residents *all, resident *r, call_shape shape);
 
 #endif

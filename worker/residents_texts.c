@@ -30,6 +30,15 @@ bool residents_drop_text(residents *all)
     return true;
 }
 
+bool residents_drop_rows(residents *all)
+{
+    const bool any = all->rows.place.data;
+    dev_drop(all->d, &all->rows.place);
+    partner_drop(all->partner, &all->partner_rows.place);
+    all->rows = all->partner_rows = (text_rows){0};
+    return any;
+}
+
 static int count_texts(const residents *all)
 {
     int count = 0;
@@ -83,6 +92,7 @@ static conditioning *encode(residents *all, resident *r, const token_chunks *chu
         err_set(e, ERR_NO_MEMORY, "no memory for the text of %d chunks", chunks->count);
         return NULL;
     }
+    c->number = ++all->clock;
     c->clip_skip = clip_skip;
     c->tokens = CHUNK_TOKENS * chunks->count;
     if (fill_text(all, r, c, e)) {
@@ -116,4 +126,18 @@ void residents_text_put(conditioning *c)
 {
     if (c)
         c->users--;
+}
+
+text_rows *residents_text_rows(residents *all, resident *r, call_shape shape)
+{
+    const size_t bytes = (size_t)(shape.rows * shape.tokens * unet_text_width(r->model->unet)) *
+                         dtype_bytes(all->d->storage);
+    const size_t there = tensor_bytes(all->rows.place);
+    if (there >= bytes)
+        return &all->rows;
+    const int64_t held = residents_held(all) + (int64_t)(bytes - there + all->owed);
+    if (all->tight || held + (int64_t)all->promised > all->budget ||
+        held + (int64_t)residents_cost(all, r, shape).peak > all->budget)
+        return NULL;
+    return &all->rows;
 }

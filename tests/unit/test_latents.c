@@ -22,6 +22,7 @@ typedef struct {
     int64_t stepping_budget; /* the budget while batches are picked */
     /* of the last run: */
     int most_rows;  /* of a batch */
+    int ops[256];   /* of each batch */
     char seen[256]; /* the text of the first row: for each batch the number of its conditioning */
     models *names;
     tokenizer *words;
@@ -82,6 +83,7 @@ static int sample(bench *b, run *r, err *e)
         return e->code;
     b->most_rows = 0;
     memset(b->seen, 0, sizeof b->seen);
+    memset(b->ops, 0, sizeof b->ops);
     b->held.budget = b->stepping_budget;
     for (uint64_t turn = 1; batch_pick(&now, &b->held, r, turn); turn++) {
         if (now.rows > b->most_rows)
@@ -89,7 +91,9 @@ static int sample(bench *b, run *r, err *e)
         for (int i = 0; i < r->texts; i++)
             if (seq_text(r->first, 0) == r->text[i])
                 b->seen[turn - 1] = (char)('0' + i);
+        const uint64_t before = b->held.d->counters.ops;
         batch_evaluate(&now, &b->held, finite);
+        b->ops[turn - 1] = (int)(b->held.d->counters.ops - before);
         seq_step(b->held.d, now.seq, now.sequences);
         if (b->held.d->status != DEV_OK)
             return residents_error(&b->held, "stepping", e);
@@ -218,6 +222,82 @@ static void rows_on_two_devices(void **state)
     partner_free(&b->held.partner);
 }
 
+/* The final latent of a small job with two rows; malloc'ed. */
+static float *two_rows(bench *b, const char *text, size_t *bytes)
+{
+    work *w = jobs_simple("tiny3", text);
+    run *r = begin(b, w);
+    float *latent = malloc(*bytes = tensor_bytes(r->first->x));
+    dev_download(b->held.d, latent, r->first->x);
+    run_free(&b->held, &r);
+    work_free(&w);
+    return latent;
+}
+
+/* Texts are copied to where the UNet reads them when rows see others than in the batch before: not
+ * again in the next step, nor by the next job with the same prompt; and where nothing may stay, in
+ * every step. The same bits. */
+static void texts_are_copied_when_rows_change(void **state)
+{
+    static const struct {
+        const char *prompt;
+        bool tight;
+        int copies[4]; /* in each of the steps */
+    } rows[] = {
+        {"a bird", true, {2, 2, 2, 2}},  {"a bird", false, {2, 0, 0, 0}},
+        {"a bird", false, {0, 0, 0, 0}}, {"[a bird|x]", false, {0, 1, 1, 1}},
+        {"a bird", false, {1, 0, 0, 0}},
+    };
+    bench *b = *state;
+    float *first = NULL;
+    size_t bytes;
+    int least = 0; /* ops of a batch that copies no text */
+    residents_done(&b->held);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        b->held.tight = rows[i].tight;
+        float *latent = two_rows(b, rows[i].prompt, &bytes);
+        if (!first) {
+            first = latent;
+            least = b->ops[0] - 2;
+        }
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(b->ops[k] - least, rows[i].copies[k]);
+        if (!strcmp(rows[i].prompt, rows[0].prompt))
+            assert_memory_equal(latent, first, bytes);
+        if (latent != first)
+            free(latent);
+    }
+    free(first);
+}
+
+/* They go before anything else does when memory is wanted. */
+static void texts_of_batches_give_way(void **state)
+{
+    bench *b = *state;
+    residents *held = &b->held;
+    err e = {0};
+    size_t bytes;
+    free(two_rows(b, "a bird", &bytes));
+    const size_t kept = tensor_bytes(held->rows.place);
+    resident *r = held->first;
+    const call_shape call = {2, 8, 8, 77};
+    const size_t peak = residents_cost(held, r, call).peak;
+    const int64_t all = residents_bytes(held) - (int64_t)held->d->scratch.peak;
+    assert_int_equal(kept, 2 * 77 * unet_text_width(r->model->unet) * sizeof(float));
+    held->budget = all + (int64_t)peak;
+    assert_int_equal(residents_fit(held, r, call, 0, &e), 0);
+    assert_int_equal(tensor_bytes(held->rows.place), kept); /* nobody wanted it */
+    assert_int_equal(residents_fit(held, r, call, 1, &e), 0);
+    assert_null(held->rows.place.data);
+    assert_int_equal(residents_bytes(held) - (int64_t)held->d->scratch.peak, all - (int64_t)kept);
+    assert_non_null(r->texts);
+    assert_null(residents_text_rows(held, r, (call_shape){4, 8, 8, 77}));
+    held->budget = ROOMY;
+    assert_ptr_equal(residents_text_rows(held, r, call), &held->rows);
+    residents_relieve(held);
+    assert_true(held->tight);
+}
+
 /* Which evaluation sees which text: steps count from 1 among those that run, and both evaluations
  * of a second-order step see the same. */
 static void texts_of_evaluations(void **state)
@@ -262,9 +342,13 @@ static void texts_of_evaluations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(latents_of_pictures),  cmocka_unit_test(latents_of_grammar),
-        cmocka_unit_test(rows_one_by_one),      cmocka_unit_test(rows_on_two_devices),
+        cmocka_unit_test(latents_of_pictures),
+        cmocka_unit_test(latents_of_grammar),
+        cmocka_unit_test(rows_one_by_one),
+        cmocka_unit_test(rows_on_two_devices),
         cmocka_unit_test(texts_of_evaluations),
+        cmocka_unit_test(texts_are_copied_when_rows_change),
+        cmocka_unit_test(texts_of_batches_give_way),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);
 }
