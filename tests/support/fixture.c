@@ -120,6 +120,8 @@ static bool is_inside(const char *name)
 static void plan_add(void *arg, const char *name, const int64_t *dim, int dims)
 {
     plan *p = arg;
+    if (p->f->part && strncmp(name, p->f->part, strlen(p->f->part)) != 0)
+        return;
     if (p->count == p->capacity) {
         p->capacity = p->capacity ? 2 * p->capacity : 1024;
         p->entry = realloc(p->entry, p->capacity * sizeof *p->entry);

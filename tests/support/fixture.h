@@ -28,7 +28,8 @@ typedef struct {
     fixture_layout layout;
     double loud; /* the inside of the autoencoder is as many times larger, for the same pictures;
                     F32 only; 0: not */
-    bool zeros;  /* no values: a file with holes that takes no space */
+    const char *part; /* only tensors whose names begin so; NULL: all */
+    bool zeros;       /* no values: a file with holes that takes no space */
     const fixture_defect *defect;
     int defects;
 } fixture;
