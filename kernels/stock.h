@@ -11,7 +11,8 @@ typedef struct {
 } stock;
 
 /* False, with the device's error: there is no room. A device whose memory is the host's has its
- * stock in a file, which the system may put away; others where they read it fastest. */
+ * stock in a file in $TMPDIR or /var/tmp, which the system may put away; others where they read it
+ * fastest. */
 bool stock_open(stock *s, dev *d, size_t bytes);
 void stock_close(stock *s);
 

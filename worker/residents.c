@@ -17,6 +17,14 @@ enum { NAME_QUOTED = 260 }; /* room for a model's name in a log line */
 
 /* ---------------------------------------------------------------- life */
 
+static void networks_free(residents *all, resident *r)
+{
+    unet_copy_done(&r->copy);
+    shelf_give_back(all->shelf, &r->place);
+    model_free(&r->model);
+    upscaler_free(&r->enlarger);
+}
+
 static void resident_free(residents *all, resident *r)
 {
     while (r->texts) {
@@ -24,10 +32,7 @@ static void resident_free(residents *all, resident *r)
         r->texts = c->next;
         residents_text_free(all, c);
     }
-    unet_copy_done(&r->copy);
-    shelf_give_back(all->shelf, &r->place);
-    model_free(&r->model);
-    upscaler_free(&r->enlarger);
+    networks_free(all, r);
     free(r);
 }
 
@@ -185,6 +190,23 @@ void residents_relieve(residents *all)
 
 /* ---------------------------------------------------------------- models */
 
+/* A model that is there and used by nobody may have the memory that this one lacks: the host's,
+ * too, which the budget knows nothing of. So it is tried twice. */
+static void load_networks(residents *all, const model_file *file, resident *r, err *e)
+{
+    for (int left = 1;; left--) {
+        *e = (err){0};
+        r->model = residents_take_turns(all) ? model_load_as(all->d, file->path, all->mode, e)
+                                             : shelf_load(all->shelf, all->d, file, &r->place, e);
+        partner_load(all->partner, all->d, &r->copy, r->model, e);
+        if (all->d->status != DEV_NO_MEMORY || left == 0)
+            return;
+        networks_free(all, r);
+        dev_clear(all->d);
+        residents_relieve(all);
+    }
+}
+
 static resident *load(residents *all, const model_file *file, err *e)
 {
     const char *path = file->path;
@@ -209,9 +231,7 @@ static resident *load(residents *all, const model_file *file, err *e)
     all->dry->options.winograd_most = options.winograd_most;
     double began = clock_seconds();
     err why = {0};
-    r->model = residents_take_turns(all) ? model_load_as(all->d, path, all->mode, &why)
-                                         : shelf_load(all->shelf, all->d, file, &r->place, &why);
-    partner_load(all->partner, all->d, &r->copy, r->model, &why);
+    load_networks(all, file, r, &why);
     if (why.code) {
         const bool of_the_device = all->d->status != DEV_OK;
         if (all->d->status != DEV_STOPPED)

@@ -267,6 +267,19 @@ static void budgets_too_small_say_what_helps(void **state)
     work_free(&w);
 }
 
+/* Where the stock finds no place, jobs are for other workers, and are told which place it was. */
+static void a_stock_without_a_place_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("TMPDIR", "/nonexistent", 1), 0);
+    work *w =
+        run_job(budget_of(MEMORY_LOW, 4 << 20), MEMORY_LOW, "txt2img", (const char *const[]){NULL});
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    assert_int_equal(w->error.code, ERR_NO_MEMORY);
+    assert_non_null(strstr(w->error.text, "/nonexistent"));
+    work_free(&w);
+}
+
 /* Under every budget here the planned picture does not fit, so that all have one packing. */
 static void jobs_give_the_same_in_every_mode(void **state)
 {
@@ -298,6 +311,7 @@ int main(void)
         cmocka_unit_test(pieces_do_not_meet),
         cmocka_unit_test(only_what_is_elsewhere_is_fetched),
         cmocka_unit_test(budgets_too_small_say_what_helps),
+        cmocka_unit_test(a_stock_without_a_place_is_told),
         cmocka_unit_test(jobs_give_the_same_in_every_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "worker/model/params.h"
+
 enum { TURN_PLACES = 2 }; /* one is used while the other is filled */
 
 const char *const memory_mode_words[] = {"high", "medium", "low", NULL};
@@ -93,9 +95,12 @@ int parts_open(model_parts *p, dev *d, arena *whole, err *e)
     arena_take(whole, p->bytes[p->mode], &good);
     if (good && p->mode != MEMORY_HIGH)
         good = stock_open(&p->stock, d, p->bytes[MEMORY_HIGH]);
-    return good ? 0
-                : err_set(e, ERR_NO_MEMORY, "no memory for %zu bytes of weights%s%s",
-                          p->bytes[p->mode], d->error[0] ? ": " : "", d->error);
+    if (good)
+        return 0;
+    return d->status == DEV_OK
+               ? err_set(e, ERR_NO_MEMORY, "no memory for %zu bytes of weights", p->bytes[p->mode])
+               : err_set(e, params_code(d), "no place for %zu bytes of weights: %s",
+                         p->bytes[p->mode], d->error);
 }
 
 static void fetch(const model_parts *p, dev *d, const model_piece *one)
@@ -116,7 +121,11 @@ static void end_piece(model_parts *p, dev *d)
         arena_take(p->whole, one->bytes, &counted);
         return;
     }
-    assert(p->window.used == one->bytes);
+    if (p->window.used != one->bytes && d->status == DEV_OK) {
+        dev_fail(d, DEV_BROKEN, "%s: %zu bytes of weights were counted as %zu: it was tuned since",
+                 d->name, p->window.used, one->bytes);
+        return;
+    }
     if (p->mode != MEMORY_HIGH && one->bytes)
         dev_download(d, p->stock.at + one->stocked,
                      tensor_of(p->window.base, U8, 1, 1, 1, (int64_t)one->bytes));

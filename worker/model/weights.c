@@ -75,7 +75,8 @@ int weights_load(arena *to, dev *d, const weights_source *from, err *e)
     if (from->parts)
         bytes = from->parts->bytes[from->parts->mode];
     if (!dev_arena(d, to, bytes))
-        return err_set(e, ERR_NO_MEMORY, "%s: no address space for %zu bytes of weights",
-                       checkpoint_path(from->file), bytes);
+        return err_set(e, d->status == DEV_OK ? ERR_NO_MEMORY : params_code(d),
+                       "%s: no address space for %zu bytes of weights", checkpoint_path(from->file),
+                       bytes);
     return walk(from, to, d, e);
 }
