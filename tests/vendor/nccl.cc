@@ -190,7 +190,8 @@ static std::vector<unsigned char> argument_of(const T &request,
 {
     std::vector<unsigned char> all(sizeof request + more.size());
     memcpy(all.data(), &request, sizeof request);
-    memcpy(all.data() + sizeof request, more.data(), more.size());
+    if (!more.empty())
+        memcpy(all.data() + sizeof request, more.data(), more.size());
     return all;
 }
 
