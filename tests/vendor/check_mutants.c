@@ -28,7 +28,7 @@ enum { CHILDREN = 2, SECONDS = 120, LEAST_PERCENT = 98, PLACES_MOST = 20000 };
 
 /* What one mutant has come to; written by its process. */
 typedef struct {
-    bool tried, survived;
+    bool tried, begun, ended, survived; /* neither: it crashed, hung or was killed */
     char where[48], place[140];
     char same[100]; /* why nothing would differ: not tried */
 } outcome;
@@ -44,7 +44,7 @@ typedef struct {
 } trial;
 
 typedef struct {
-    long tried, same, survived;
+    long tried, same, survived, lost, cut; /* never begun; begun and not ended */
 } tally;
 
 static const vendor_controls *vendor;
@@ -102,6 +102,7 @@ static trial *now; /* of this process: the stand-ins' question has no room for i
 static void begin_mutant(outcome *o)
 {
     now->mine = o;
+    o->begun = true;
     alarm(SECONDS);
     const int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDERR_FILENO);
@@ -149,6 +150,7 @@ static int walk_and_branch(trial *t, int to)
     const bool right = run(t, what);
     if (t->mine) {
         t->mine->survived = right;
+        t->mine->ended = true;
         return 0;
     }
     while (wait(NULL) > 0)
@@ -196,6 +198,8 @@ static tally count(const trial *t)
         sum.tried += o->tried;
         sum.same += o->same[0] != 0;
         sum.survived += o->survived;
+        sum.lost += o->tried && !o->begun;
+        sum.cut += o->begun && !o->ended;
         if (o->survived)
             printf("%s, %s: nothing tells: %s\n", walk_name(t->kind), o->where, o->place);
     }
@@ -282,12 +286,14 @@ static bool check(walk_kind kind, long every, bool rebuild, outcome *of, tally *
     if (good)
         *sum = count(&t);
     printf("%s: %ld places, %ld mutants and %ld equivalent ones, %ld survive: %.2f %% make "
-           "something fail\n",
-           walk_name(kind), t.places, sum->tried, sum->same, sum->survived, percent(sum));
+           "something fail (%ld of them crash or hang)\n",
+           walk_name(kind), t.places, sum->tried, sum->same, sum->survived, percent(sum), sum->cut);
+    if (sum->lost)
+        printf("%s: %ld mutants could not be started\n", walk_name(kind), sum->lost);
     fflush(stdout);
     each_plan(t.folder, drop);
     rmdir(t.folder);
-    return good && percent(sum) >= LEAST_PERCENT;
+    return good && sum->lost == 0 && percent(sum) >= LEAST_PERCENT;
 }
 
 static bool load(void)
