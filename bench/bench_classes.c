@@ -73,19 +73,17 @@ static void profile_unet(bench *b, const model *m)
 {
     const model_config *c = &m->config;
     const int64_t rows = b->s->rows;
-    double t[ROWS_MOST];
     int32_t tokens[ROWS_MOST];
     const size_t mark = dev_mark(b->d);
-    for (int64_t i = 0; i < rows; i++) {
-        t[i] = 500;
+    for (int64_t i = 0; i < rows; i++)
         tokens[i] = c->positions;
-    }
     const tensor x = values_tensor(b->d, b->d->storage, rows, b->s->height / c->factor,
                                    b->s->width / c->factor, c->in_channels),
+                 time = values_tensor(b->d, b->d->storage, rows, 1, 1, unet_time_width(m->unet)),
                  text = values_tensor(b->d, b->d->storage, rows, 1, c->positions,
                                       unet_text_width(m->unet));
     profile_open(&b->p, b->d, b->s->repeat);
-    unet_forward(b->d, NEW, m->unet, x, t, text, tokens);
+    unet_forward(b->d, NEW, m->unet, x, time, text, tokens);
     profile_close(&b->p, b->d);
     dev_release(b->d, mark);
     tell_all(b, "unet", rows);

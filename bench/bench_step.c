@@ -56,8 +56,7 @@ struct call {
     const bench *b;
     bool recorded; /* by dev_run */
     int64_t rows;
-    tensor x, text;
-    double t[ROWS_MOST];
+    tensor x, time, text;
     int32_t tokens[ROWS_MOST], ids[ROWS_A_PICTURE][CHUNK_TOKENS];
     bool finite[ROWS_MOST];
 };
@@ -126,7 +125,7 @@ static tensor text(dev *d, const call *c)
 
 static tensor step(dev *d, const call *c)
 {
-    return unet_forward(d, NEW, c->b->m->unet, c->x, c->t, c->text, c->tokens);
+    return unet_forward(d, NEW, c->b->m->unet, c->x, c->time, c->text, c->tokens);
 }
 
 static tensor encode(dev *d, const call *c)
@@ -154,11 +153,10 @@ static double measure_step(bench *b, int64_t rows, double flops)
     const int64_t h = b->s->height / m->factor, w = b->s->width / m->factor;
     const size_t mark = dev_mark(b->d);
     call c = {.name = "unet", .run = step, .b = b, .recorded = true, .rows = rows};
-    for (int64_t i = 0; i < rows; i++) {
-        c.t[i] = 500;
+    for (int64_t i = 0; i < rows; i++)
         c.tokens[i] = m->positions;
-    }
     c.x = values_tensor(b->d, b->d->storage, rows, h, w, m->in_channels);
+    c.time = values_tensor(b->d, b->d->storage, rows, 1, 1, unet_time_width(b->m->unet));
     c.text = unet_text(b->d, NEW, b->m->unet,
                        values_tensor(b->d, b->d->storage, rows, 1, m->positions, m->context));
     const double best = measure_call(b, &c, flops);

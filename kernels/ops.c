@@ -188,6 +188,7 @@ tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
     group_norm_args a = {.x = x,
                          .x2 = o.x2,
                          .add = o.add,
+                         .add_at = o.add_at,
                          .scale = scale,
                          .shift = shift,
                          .groups = o.groups ? o.groups : GROUPS,
@@ -198,7 +199,8 @@ tensor op_group_norm(dev *d, tensor *out, tensor x, tensor scale, tensor shift,
     if (tensor_given(o.x2))
         assert(is_map(d, o.x2) && is_shape(o.x2, x.dim[0], x.dim[1], x.dim[2], o.x2.dim[3]));
     if (tensor_given(o.add))
-        assert(is_map(d, o.add) && is_shape(o.add, x.dim[0], 1, 1, c));
+        assert(is_map(d, o.add) && is_shape(o.add, x.dim[0], 1, 1, o.add.dim[3]) && o.add_at >= 0 &&
+               o.add_at + c <= o.add.dim[3]);
     a.out = result(d, out, d->storage, x.dim[0], x.dim[1], x.dim[2], c);
     if (ready(d, 0))
         d->kernels->group_norm(d, &a);

@@ -24,6 +24,7 @@ typedef struct {
 
 typedef struct {
     tensor x2, add;
+    int64_t add_at; /* the first channel of `add` that counts */
     activation act;
     int groups; /* 0 counts as 32 */
     double eps; /* 0 counts as 1e-5 */

@@ -111,12 +111,13 @@ typedef struct {
                      the backend says that it does (backend.h) */
 } conv2d_args;
 
-/* group_norm: y = act((v - mean) / sqrt(var + eps) * scale + shift), v = (x ++ x2) + add[n][c];
- * mean and variance over h, w and the c/groups channels of a group. Sums: per row, rows added in
- * order. */
+/* group_norm: y = act((v - mean) / sqrt(var + eps) * scale + shift), v = (x ++ x2) + add[n][add_at
+ * + c]; mean and variance over h, w and the c/groups channels of a group. Sums: per row, rows added
+ * in order. */
 typedef struct {
-    tensor out, x, x2;   /* x2 optional: out has the channels of both */
-    tensor add;          /* [n,1,1,c], optional */
+    tensor out, x, x2; /* x2 optional: out has the channels of both */
+    tensor add;        /* [n,1,1,>=c], optional */
+    int64_t add_at;
     tensor scale, shift; /* [1,1,1,c] */
     int groups;
     double eps;

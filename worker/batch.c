@@ -124,9 +124,8 @@ static_assert((int)BATCH_ROWS_MAX == (int)TEXT_ROWS_MAX, "a batch has one place 
 
 /* A row as its device knows it. */
 typedef struct {
-    tensor input, extra;
+    tensor input, extra, time;
     text_row text;
-    double timestep;
 } share_row;
 
 /* What one device evaluates: every `step`-th row of the batch from the first on, and its own first
@@ -160,7 +159,7 @@ static share share_rows(const batch *b, const dev *d, int first, int step)
         s.row[s.given++] = (share_row){.input = q->input,
                                        .extra = q->extra,
                                        .text = {text->text, text->tokens, text->number},
-                                       .timestep = q->eval.timestep};
+                                       .time = seq_time(q)};
     }
     s.rows = dev_rows(d, s.given);
     assert(s.given > 0 && s.rows >= s.given && s.rows <= BATCH_ROWS_MAX);
@@ -193,19 +192,25 @@ static tensor join_inputs(const share *s, dev *d)
     return x;
 }
 
+static tensor join_times(const share *s, dev *d)
+{
+    tensor row[BATCH_ROWS_MAX];
+    for (int i = 0; i < s->rows; i++)
+        row[i] = s->row[i].time;
+    return op_gather(d, NEW, row, s->rows, row[0].dim[3], 1.0f);
+}
+
 /* The evaluation as a dev_walk. */
 static void evaluate(dev *d, void *arg)
 {
     share *s = arg;
-    double t[BATCH_ROWS_MAX];
     int32_t tokens[BATCH_ROWS_MAX];
-    for (int i = 0; i < s->rows; i++) {
-        t[i] = s->row[i].timestep;
+    for (int i = 0; i < s->rows; i++)
         tokens[i] = s->row[i].text.tokens;
-    }
     size_t mark = dev_mark(d);
-    tensor x = join_inputs(s, d); /* [n,h,w,in] */
-    unet_forward(d, &s->eps, s->unet, x, t, s->text, tokens);
+    tensor x = join_inputs(s, d);   /* [n,h,w,in] */
+    tensor time = join_times(s, d); /* [n,1,1,*] */
+    unet_forward(d, &s->eps, s->unet, x, time, s->text, tokens);
     op_finite(d, s->eps, s->finite);
     dev_release(d, mark);
 }
@@ -241,7 +246,6 @@ static text_rows *kept_rows(const batch *b, residents *all)
 static void evaluate_in_one(batch *b, residents *all, bool *finite)
 {
     share s = share_rows(b, all->d, 0, 1);
-    parts_enter(&b->resident->model->parts, all->d, PART_UNET);
     s.kept = kept_rows(b, all);
     evaluate_share(all->d, &s);
     deliver(b, all->d, &s, finite);
@@ -269,6 +273,7 @@ static share share_with(const batch *b, residents *all)
         const int at = s.first + i * s.step;
         s.row[i].input = bring(d, all->d, s.row[i].input);
         s.row[i].extra = bring(d, all->d, s.row[i].extra);
+        s.row[i].time = bring(d, all->d, s.row[i].time);
         s.row[i].text.text = seq_text(b->at[at].seq, b->at[at].row)->copy;
     }
     fill_up(&s);
@@ -298,6 +303,9 @@ void batch_evaluate(batch *b, residents *all, bool finite[BATCH_ROWS_MAX])
     for (int i = 0; i < BATCH_ROWS_MAX; i++)
         finite[i] = true;
     size_t mark = dev_mark(d);
+    parts_enter(&b->resident->model->parts, d, PART_UNET);
+    for (int i = 0; i < b->rows; i++)
+        seq_know_time(d, b->at[i].seq, b->resident->model->unet);
     if (all->partner && b->rows > 1)
         evaluate_in_two(b, all, finite);
     else

@@ -23,7 +23,7 @@ static call_shape least_call(const residents *all, const run *r, const scene_pla
 size_t run_picture_bytes(const run *r, call_shape call)
 {
     const guidances *g = &r->work->task.guidances;
-    return seq_bytes(call.h, call.w, g->plan[0].rows); /* every plan has as many */
+    return r->time_bytes + seq_bytes(call.h, call.w, g->plan[0].rows); /* every plan has as many */
 }
 
 /* Counts what its pictures take. */
@@ -58,6 +58,8 @@ static int check_fit(residents *all, run *r, err *e)
     const model_config *c = &r->resident->model->config;
     int rc = task_fit(t, &r->work->job, c, e);
     r->work->task.hides = c->in_channels != c->latent_channels;
+    r->time_bytes = (size_t)(UNET_TIMES * unet_time_width(r->resident->model->unet)) *
+                    dtype_bytes(all->d->storage);
     for (int i = 0; i < t->guidances.texts; i++)
         r->owed_bytes += residents_text_bytes(all, r->resident, t->guidances.text[i].count);
     for (int i = 0; i < t->scenes && !rc; i++)

@@ -47,6 +47,7 @@ typedef struct run {
     conditioning **text; /* one for each of the task's */
     int texts;           /* that are there: the first ones */
     size_t owed_bytes;   /* of those that are not */
+    size_t time_bytes;   /* of the time embeddings that a picture keeps */
     uint64_t text_turn;  /* when the last one was encoded; 0: none was */
     run_scene *scene;    /* one for each of the task's */
     int asked;           /* scenes that were asked for, in their order */

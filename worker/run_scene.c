@@ -102,6 +102,7 @@ int run_begin(residents *all, run *r, int scene, uint64_t turn, err *e)
                      .extra = tensor_given(from->extra) ? &from->extra : NULL,
                      .guidance = &r->work->task.guidances.plan[plan->guidance],
                      .texts = r->text,
+                     .time_width = unet_time_width(r->resident->model->unet),
                      .preview = j->want_preview};
     seq *s = seq_new(all->d, &o, e);
     if (!s)

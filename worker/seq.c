@@ -30,6 +30,8 @@ static void keep_tensors(dev *d, seq *s, const seq_options *o)
         s->denoised = dev_keep(d, F32, 1, h, w, c);
     if (o->mask)
         s->known = dev_keep(d, F32, 1, h, w, c);
+    if (o->time_width)
+        s->times = dev_keep(d, d->storage, UNET_TIMES, 1, 1, o->time_width);
     for (int i = 0; i < SAMPLER_HISTORY; i++)
         s->history[i] = dev_keep(d, F32, 1, h, w, c);
     for (int i = 0; i < s->rows; i++)
@@ -145,6 +147,7 @@ void seq_free(dev *d, seq **at)
     dev_drop(d, &s->draw);
     dev_drop(d, &s->denoised);
     dev_drop(d, &s->known);
+    dev_drop(d, &s->times);
     for (int i = 0; i < SAMPLER_HISTORY; i++)
         dev_drop(d, &s->history[i]);
     for (int i = 0; i < s->rows; i++)
@@ -204,6 +207,37 @@ void seq_step(dev *d, seq **list, int count)
             rows[n++] = accept(d, list[i]);
     if (n)
         op_step(d, n, rows);
+}
+
+/* The timesteps of the coming evaluations: no sampler chooses them by what the UNet answers. */
+static int coming_timesteps(const seq *s, double t[UNET_TIMES])
+{
+    sampler ahead = s->sampler;
+    sampler_eval eval;
+    sampler_step ignored;
+    int n = 0;
+    for (; n < UNET_TIMES && sampler_next(&ahead, &eval); n++) {
+        t[n] = eval.timestep;
+        sampler_accept(&ahead, &ignored);
+    }
+    return n;
+}
+
+void seq_know_time(dev *d, seq *s, const unet *u)
+{
+    const int now = sampler_evaluations_done(&s->sampler);
+    double t[UNET_TIMES];
+    if (now >= s->times_from && now < s->times_to)
+        return;
+    const int n = coming_timesteps(s, t);
+    unet_times(d, &s->times, u, t, n);
+    s->times_from = now;
+    s->times_to = d->status == DEV_OK ? now + n : now;
+}
+
+tensor seq_time(const seq *s)
+{
+    return tensor_sample(s->times, sampler_evaluations_done(&s->sampler) - s->times_from);
 }
 
 const conditioning *seq_text(const seq *s, int row)

@@ -23,6 +23,7 @@ typedef struct {
     const tensor *extra;      /* what the model takes behind the latent, [1,h,w,c]; NULL: nothing */
     const guidance *guidance; /* its rows; the caller's for as long as the sequence lives, */
     conditioning *const *texts; /* as are the texts that the rows see */
+    int64_t time_width;         /* of unet_times; 0: no UNet is asked */
     bool preview;               /* keep the x0 prediction */
 } seq_options;
 
@@ -40,9 +41,11 @@ typedef struct seq {
     sampler_eval eval; /* what its rows are to be asked now */
     noise noise;
     tensor x, input, draw, history[SAMPLER_HISTORY],
-        denoised;       /* kept; input: x as the UNet takes it */
-    tensor known;       /* kept, with a mask: what is held outside it */
-    tensor mask, extra; /* the caller's */
+        denoised;             /* kept; input: x as the UNet takes it */
+    tensor known;             /* kept, with a mask: what is held outside it */
+    tensor mask, extra;       /* the caller's */
+    tensor times;             /* kept: unet_times of coming evaluations, */
+    int times_from, times_to; /* which ones */
     soft_inpainting soft;
     float *host; /* one latent, for draws */
     conditioning *const *texts;
@@ -58,6 +61,11 @@ void seq_free(dev *d, seq **s);
 
 /* Bytes of the tensors that a sequence with so many rows keeps, at most. */
 size_t seq_bytes(int64_t h, int64_t w, int rows);
+
+/* Has the UNet's time embedding of the evaluation that the sequence waits for: now and then it is
+ * made for those to come. It is [1,1,1,time_width]. */
+void seq_know_time(dev *d, seq *s, const unet *u);
+tensor seq_time(const seq *s);
 
 /* What a row sees in the evaluation that the sequence waits for. */
 const conditioning *seq_text(const seq *s, int row);

@@ -21,14 +21,19 @@ static const float *row_of(const plan *p, tensor t, int64_t row)
     return tensor_given(t) ? (const float *)t.data + row * p->w * t.dim[3] : NULL;
 }
 
+/* What is added to the channels of a sample; NULL: nothing. */
+static const float *added(const group_norm_args *a, int64_t sample)
+{
+    const float *add = a->add.data;
+    return add ? add + sample * a->add.dim[3] + a->add_at : NULL;
+}
+
 static void sum_row(void *arg, int64_t row, int thread)
 {
     const plan *p = arg;
     const group_norm_args *a = p->a;
     double *sum = p->channels + thread * 2 * p->c, *squares = sum + p->c;
-    const float *add = a->add.data, *x2 = row_of(p, a->x2, row);
-    if (add)
-        add += row / p->h * p->c;
+    const float *add = added(a, row / p->h), *x2 = row_of(p, a->x2, row);
     p->simd->moments(p->c1, p->w, p->c1, row_of(p, a->x, row), add, sum, squares);
     if (x2)
         p->simd->moments(p->c - p->c1, p->w, p->c - p->c1, x2, add ? add + p->c1 : NULL,
@@ -50,7 +55,7 @@ static void settle_sample(void *arg, int64_t sample, int thread)
     (void)thread;
     const plan *p = arg;
     const group_norm_args *a = p->a;
-    const float *scale = a->scale.data, *shift = a->shift.data, *add = a->add.data;
+    const float *scale = a->scale.data, *shift = a->shift.data, *add = added(a, sample);
     int64_t size = p->c / a->groups;
     double count = (double)(size * p->h * p->w);
     for (int64_t g = 0; g < a->groups; g++) {
@@ -64,7 +69,7 @@ static void settle_sample(void *arg, int64_t sample, int thread)
         double factor = 1 / sqrt((variance < 0 ? 0 : variance) + a->eps);
         for (int64_t i = g * size; i < (g + 1) * size; i++) {
             int64_t at = sample * p->c + i;
-            double middle = mean - (add ? (double)add[at] : 0), slope = factor * (double)scale[i];
+            double middle = mean - (add ? (double)add[i] : 0), slope = factor * (double)scale[i];
             p->mean[at] = (float)middle;
             p->scale[at] = (float)slope;
             p->shift[at] = (float)((double)shift[i] - (middle - (double)p->mean[at]) * slope);

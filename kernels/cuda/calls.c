@@ -25,6 +25,7 @@ void cuda_group_norm(dev *d, const group_norm_args *a)
     note_tensor(&n, a->x);
     note_tensor(&n, a->x2);
     note_tensor(&n, a->add);
+    note_number(&n, a->add_at);
     note_tensor(&n, a->scale);
     note_tensor(&n, a->shift);
     note_number(&n, a->groups);

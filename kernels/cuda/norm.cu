@@ -25,8 +25,8 @@ typedef struct {
     void *out;
     const void *x, *x2, *add;
     const float *scale, *shift;
-    float *stats; /* [n][parts][groups][2], when the parts are not a cluster */
-    int64_t pixels, part;
+    float *stats;                  /* [n][parts][groups][2], when the parts are not a cluster */
+    int64_t pixels, part, add_row; /* add_row: values from a sample of `add` to the next */
     int c, c1, slab, size, groups, parts; /* channels: all, of x, of a slab, of a group */
     float eps;
     activation act;
@@ -151,7 +151,7 @@ DEVICE void base_of_add(const norm_plan &p, const piece &w, float (&base)[V])
 {
     float add[V] = {0};
     if (p.add)
-        read(add, (const E *)p.add + w.sample * p.c + w.channel + w.column * V);
+        read(add, (const E *)p.add + w.sample * p.add_row + w.channel + w.column * V);
 #pragma unroll
     for (int j = 0; j < V; j++)
         base[j] = -add[j];
@@ -320,11 +320,18 @@ static int slab_of(int c, int size, int vector)
     return slab_fits(slab, size, vector) ? slab : slab_fits(unit, size, vector) ? unit : 0;
 }
 
+/* Where the channels of `add` that count begin. */
+static const void *added(const group_norm_args *a)
+{
+    const char *add = (const char *)a->add.data;
+    return add ? add + (size_t)a->add_at * dtype_bytes(a->add.type) : NULL;
+}
+
 static bool norm_is_wide(const group_norm_args *a)
 {
-    return is_tensor_wide(a->x) && is_tensor_wide(a->out) && is_wide(a->add.data) &&
-           is_wide(a->scale.data) && is_wide(a->shift.data) &&
-           (!tensor_given(a->x2) || is_tensor_wide(a->x2));
+    return is_tensor_wide(a->x) && is_tensor_wide(a->out) && is_wide(added(a)) &&
+           (!tensor_given(a->add) || is_tensor_wide(a->add)) && is_wide(a->scale.data) &&
+           is_wide(a->shift.data) && (!tensor_given(a->x2) || is_tensor_wide(a->x2));
 }
 
 /* stats stay NULL. */
@@ -335,7 +342,8 @@ static norm_plan plan_norm(const group_norm_args *a, size_t cluster_shared, bool
     p.out = a->out.data;
     p.x = a->x.data;
     p.x2 = a->x2.data;
-    p.add = a->add.data;
+    p.add = added(a);
+    p.add_row = a->add.dim[3];
     p.scale = (const float *)a->scale.data;
     p.shift = (const float *)a->shift.data;
     p.pixels = a->x.dim[1] * a->x.dim[2];

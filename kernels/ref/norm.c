@@ -12,9 +12,10 @@ typedef struct {
 static joined joined_sample(const group_norm_args *a, int64_t i)
 {
     bool two = tensor_given(a->x2);
+    const float *add = tensor_given(a->add) ? tensor_sample(a->add, i).data : NULL;
     return (joined){.x = tensor_sample(a->x, i).data,
                     .x2 = two ? tensor_sample(a->x2, i).data : NULL,
-                    .add = tensor_given(a->add) ? tensor_sample(a->add, i).data : NULL,
+                    .add = add ? add + a->add_at : NULL,
                     .c1 = a->x.dim[3],
                     .c2 = two ? a->x2.dim[3] : 0};
 }

@@ -148,7 +148,9 @@ static void forward(dev *d, const networks *n, walk_picture p)
     vae_encode(d, NEW, n->vae, dev_tensor(d, F32, 1, p.height, p.width, 3));
     tensor x = dev_tensor(d, F32, 1, h, w, c->in_channels);
     tensor context = dev_tensor(d, F32, 1, 1, CONTEXT_TOKENS, c->context);
-    unet_forward(d, NEW, n->unet, x, NULL, unet_text(d, NEW, n->unet, context), NULL);
+    tensor times = unet_times(d, NEW, n->unet, &(double){0}, 1);
+    unet_forward(d, NEW, n->unet, x, tensor_sample(times, 0), unet_text(d, NEW, n->unet, context),
+                 NULL);
     tensor z = dev_tensor(d, F32, 1, h, w, c->latent_channels);
     vae_decode(d, NEW, n->vae, z);
     notes_of(d)->type = BF16; /* the second way, for pictures that F16 is too small for */

@@ -15,8 +15,7 @@ enum { ROWS_MOST = 64, LISTS_MOST = 16, PLAYS = 4 };
 
 typedef struct {
     const unet *of;
-    tensor x, text, out;
-    double t[ROWS_MOST];
+    tensor x, time, text, out;
     int32_t tokens[ROWS_MOST];
     bool finite[ROWS_MOST];
 } call;
@@ -33,7 +32,7 @@ static void walk(dev *d, void *arg)
 {
     call *c = arg;
     const size_t mark = dev_mark(d);
-    unet_forward(d, &c->out, c->of, c->x, c->t, c->text, c->tokens);
+    unet_forward(d, &c->out, c->of, c->x, c->time, c->text, c->tokens);
     op_finite(d, c->out, c->finite);
     dev_release(d, mark);
 }
@@ -60,18 +59,20 @@ static call make_call(check *k, int64_t first, int64_t n)
     const model_config *m = &k->r.m->config;
     call c = {.of = k->r.m->unet,
               .x = dev_tensor(d, d->storage, first + n, k->h, k->w, m->in_channels),
+              .time = dev_tensor(d, d->storage, first + n, 1, 1, unet_time_width(k->r.m->unet)),
               .text = dev_tensor(d, d->storage, first + n, 1, m->positions,
                                  unet_text_width(k->r.m->unet)),
               .out = dev_tensor(d, d->storage, n, k->h, k->w, m->out_channels)};
     for (int64_t i = first; i < first + n; i++) {
         fill(d, c.x, i);
+        fill(d, c.time, i);
         fill(d, c.text, i);
-        c.t[i - first] = 20.5 + 15 * (double)i;
         c.tokens[i - first] = (int32_t)(m->positions - i % 3);
     }
     c.x = tensor_sample(c.x, first);
+    c.time = tensor_sample(c.time, first);
     c.text = tensor_sample(c.text, first);
-    c.x.dim[0] = c.text.dim[0] = n;
+    c.x.dim[0] = c.time.dim[0] = c.text.dim[0] = n;
     return c;
 }
 

@@ -94,7 +94,9 @@ static void check_unet(full *f, const char *name, tensor context, int h, int w)
     float *x = draw(100, TEXTS, 4, h, w);
     tensor in = rig_tensor(&f->r, x, TEXTS, h, w, 4);
     tensor text = unet_text(f->r.d, NEW, f->r.m->unet, context);
-    compare(f, name, unet_forward(f->r.d, NEW, f->r.m->unet, in, t, text, tokens), 0, 1);
+    tensor times = unet_times(f->r.d, NEW, f->r.m->unet, t, TEXTS);
+    times.dim[0] = TEXTS;
+    compare(f, name, unet_forward(f->r.d, NEW, f->r.m->unet, in, times, text, tokens), 0, 1);
     free(x);
     dev_release(f->r.d, mark);
 }

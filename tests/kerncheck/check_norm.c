@@ -9,6 +9,7 @@ static const double UNIT = 4 * 0x1p-24;
 
 typedef struct {
     int groups;
+    int64_t add_at;
     double eps;
     activation act;
 } own;
@@ -20,10 +21,13 @@ static void call_group_norm(dev *d, const trial *t, const tensor *at, const weig
     (void)first;
     const own *o = t->own;
     tensor out = at[OUT];
-    op_group_norm(
-        d, &out, at[X], at[SCALE], at[SHIFT],
-        (group_norm_options){
-            .x2 = at[X2], .add = at[ADD], .groups = o->groups, .eps = o->eps, .act = o->act});
+    op_group_norm(d, &out, at[X], at[SCALE], at[SHIFT],
+                  (group_norm_options){.x2 = at[X2],
+                                       .add = at[ADD],
+                                       .add_at = o->add_at,
+                                       .groups = o->groups,
+                                       .eps = o->eps,
+                                       .act = o->act});
 }
 
 static double largest(tensor x)
@@ -42,7 +46,8 @@ static double joined(const trial *t, int64_t sample, int64_t pixel, int64_t c)
     tensor x = tensor_sample(t->at[first ? X : X2].t, sample);
     double v = ((const float *)x.data)[pixel * x.dim[3] + (first ? c : c - c1)];
     const slot *add = &t->at[ADD];
-    return add->t.data ? v + ((const float *)tensor_sample(add->t, sample).data)[c] : v;
+    const own *o = t->own;
+    return add->t.data ? v + ((const float *)tensor_sample(add->t, sample).data)[o->add_at + c] : v;
 }
 
 /* Largest |v| / deviation over the groups of a sample. */
@@ -65,6 +70,14 @@ static double condition(const trial *t, int64_t sample, int64_t pixels, int64_t 
         worst = fmax(worst, most / sqrt(squares / count + eps));
     }
     return worst;
+}
+
+/* How wide `add` is, of which c channels count: often they are somewhere among others. */
+static int64_t add_width(own *o, randoms *r, int64_t c)
+{
+    const int64_t step = draw_bool(r) ? 8 : 1, behind = step * draw_below(r, 5);
+    o->add_at = step * draw_below(r, 5);
+    return o->add_at + c + behind;
 }
 
 void check_group_norm(session *s)
@@ -90,7 +103,7 @@ void check_group_norm(session *s)
     if (c2)
         trial_in(&t, X2, BATCHED, floats(n, h, w, c2));
     if (real ? real[5] : draw_bool(r))
-        trial_in(&t, ADD, BATCHED, floats(n, 1, 1, c));
+        trial_in(&t, ADD, BATCHED, floats(n, 1, 1, add_width(&o, r, c)));
     tensor scale = trial_in(&t, SCALE, SHARED, floats(1, 1, 1, c));
     trial_in(&t, SHIFT, SHARED, floats(1, 1, 1, c));
     trial_out(&t, OUT, BATCHED, floats(n, h, w, c));

@@ -163,10 +163,12 @@ static void asking_open(asking *a, rig *r, const golden_rows *g, int i)
                            .w = W,
                            .extra = &a->extra,
                            .guidance = &a->guidance,
-                           .texts = a->texts};
+                           .texts = a->texts,
+                           .time_width = unet_time_width(u)};
     a->seq = seq_new(d, &o, &e);
     assert_non_null(a->seq);
-    a->seq->eval.timestep = g->t[i];
+    unet_times(d, &a->seq->times, u, &(double){g->t[i]}, 1);
+    a->seq->times_to = 1;
     for (int p = 0; p < PIXELS; p++) {
         const float *from = g->x + (i * PIXELS + p) * (C + EXTRA);
         memcpy((float *)a->seq->input.data + p * C, from, C * sizeof *from);

@@ -70,15 +70,14 @@ static uint8_t *bytes_of(rig *r, tensor t, size_t *bytes)
 
 typedef struct {
     rig *r;
-    tensor x, context, eps;
+    tensor x, time, context, eps;
 } step;
 
 static void walk(dev *d, void *arg)
 {
     step *s = arg;
-    const double t[1] = {500};
     const int32_t tokens[1] = {TOKENS};
-    unet_forward(d, &s->eps, s->r->m->unet, s->x, t, s->context, tokens);
+    unet_forward(d, &s->eps, s->r->m->unet, s->x, s->time, s->context, tokens);
 }
 
 /* All networks one after the other, and the UNet as often as it takes a device to have recorded it:
@@ -98,7 +97,8 @@ static results run(rig *r)
     made.moments = bytes_of(r, moments, &made.moments_bytes);
     parts_enter(&r->m->parts, d, PART_UNET);
     tensor seen = unet_text(d, NEW, r->m->unet, context);
-    step s = {r, input(r, SIDE, SIDE, c->in_channels, 2), seen,
+    tensor times = unet_times(d, NEW, r->m->unet, &(double){500}, 1);
+    step s = {r, input(r, SIDE, SIDE, c->in_channels, 2), tensor_sample(times, 0), seen,
               dev_tensor(d, d->storage, 1, SIDE, SIDE, c->out_channels)};
     for (int i = 0; i < WALKS; i++) {
         parts_enter(&r->m->parts, d, PART_UNET);

@@ -50,6 +50,13 @@ static void case_close(unet_case *c)
     free(c->eps);
 }
 
+static tensor times_of(rig *r, const double *t, int64_t n)
+{
+    tensor times = unet_times(r->d, NEW, r->m->unet, t, (int)n);
+    times.dim[0] = n;
+    return times;
+}
+
 /* Runs rows first..first+n-1 of the case; each context is continued with garbage up to `t_max`
  * tokens. malloc'ed values. */
 static float *run(rig *r, const unet_case *c, int64_t first, int64_t n, int64_t t_max)
@@ -69,7 +76,7 @@ static float *run(rig *r, const unet_case *c, int64_t first, int64_t n, int64_t 
     tensor x = rig_tensor(r, c->x + first * c->h * c->w * 4, n, c->h, c->w, 4);
     tensor ctx = rig_tensor(r, context, n, 1, t_max, c->width);
     tensor text = unet_text(r->d, NEW, r->m->unet, ctx);
-    tensor eps = unet_forward(r->d, NEW, r->m->unet, x, c->t + first, text, tokens);
+    tensor eps = unet_forward(r->d, NEW, r->m->unet, x, times_of(r, c->t + first, n), text, tokens);
     float *values = rig_values(r, eps);
     free(context);
     dev_release(r->d, mark);
@@ -172,7 +179,7 @@ static void dry_walk_knows_the_scratch(void **state)
         tensor x = rig_tensor(&r, NULL, c.n, c.h, c.w, 4);
         tensor context = rig_tensor(&r, NULL, c.n, 1, c.tokens, c.width);
         tensor text = unet_text(r.d, NEW, r.m->unet, context);
-        unet_forward(r.d, NEW, r.m->unet, x, NULL, text, NULL);
+        unet_forward(r.d, NEW, r.m->unet, x, times_of(&r, c.t, c.n), text, NULL);
         rig_check(&r);
         assert_int_equal(r.d->counters.scratch_peak, real.scratch_peak);
         assert_int_equal(r.d->counters.ops, real.ops);
@@ -204,9 +211,10 @@ static void stops_between_operations(void **state)
         tensor x = rig_tensor(&r, c.x, c.n, c.h, c.w, 4);
         tensor context = rig_tensor(&r, c.context, c.n, 1, c.tokens, c.width);
         tensor text = unet_text(r.d, NEW, r.m->unet, context);
+        tensor times = times_of(&r, c.t, c.n);
         r.d->stop = stop_after;
         r.d->stop_arg = &left;
-        unet_forward(r.d, NEW, r.m->unet, x, c.t, text, tokens);
+        unet_forward(r.d, NEW, r.m->unet, x, times, text, tokens);
         assert_int_equal(r.d->status, DEV_STOPPED);
         assert_int_equal(left, -1);
         r.d->stop = NULL;
@@ -222,11 +230,33 @@ static void stops_between_operations(void **state)
     checkpoint_free(&golden);
 }
 
+/* What is made of a timestep does not depend on those it is made with. */
+static void times_are_independent(void **state)
+{
+    (void)state;
+    const double t[] = {981, 250.5, 0, 1.25, 999};
+    const int n = sizeof t / sizeof *t;
+    for (int i = 0; rig_backends()[i]; i++) {
+        rig r = rig_open("tiny3", (dev_options){.backend = rig_backends()[i], .threads = 2});
+        const size_t width = (size_t)unet_time_width(r.m->unet);
+        float *all = rig_values(&r, times_of(&r, t, n));
+        for (int k = 0; k < n; k++) {
+            float *one = rig_values(&r, times_of(&r, &t[k], 1));
+            assert_memory_equal(one, all + (size_t)k * width, width * sizeof *one);
+            assert_true(k == 0 || memcmp(one, all, width * sizeof *one));
+            free(one);
+        }
+        free(all);
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_golden),
         cmocka_unit_test(rows_are_independent),
+        cmocka_unit_test(times_are_independent),
         cmocka_unit_test(bands_and_threads_change_nothing),
         cmocka_unit_test(dry_walk_knows_the_scratch),
         cmocka_unit_test(stops_between_operations),

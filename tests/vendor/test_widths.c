@@ -32,7 +32,7 @@ typedef struct {
     int heads;
     resblock res;
     transformer attention;
-    conv text;
+    conv text, times;
 } block;
 
 /* What a block is given, NHWC; rows of the text have lengths of their own. */
@@ -45,12 +45,13 @@ static void take(void *network, params *p)
 {
     block *b = network;
     char name[NAME_BYTES + 8];
-    joint text = {0};
+    joint text = {0}, times = {0};
     snprintf(name, sizeof name, "%s.0", b->prefix);
-    resblock_load(&b->res, p, &resblock_of_unet, 0, name);
+    resblock_load(&b->res, p, &resblock_of_unet, 0, name, &times);
     snprintf(name, sizeof name, "%s.1", b->prefix);
     transformer_load(&b->attention, p, b->heads, name, &text);
     b->text = params_join(p, &text);
+    b->times = params_join(p, &times);
     params_finish(p);
 }
 
@@ -78,7 +79,8 @@ static float *forward(rig *r, const block *b, const level *l, const givens *g, i
     tensor time = rig_tensor(r, g->time + first * c->time_width, n, 1, 1, c->time_width);
     tensor context = rig_tensor(r, g->context + first * words, n, 1, TOKENS, c->context);
     tensor text = layer_linear(r->d, NEW, context, &b->text, (conv2d_options){0});
-    tensor y = resblock_forward(r->d, NEW, &b->res, x, (tensor){0}, time);
+    tensor shift = layer_linear(r->d, NEW, time, &b->times, (conv2d_options){0});
+    tensor y = resblock_forward(r->d, NEW, &b->res, x, (tensor){0}, shift);
     transformer_forward(r->d, &b->attention, y, text, g->tokens + first);
     return rig_values(r, y);
 }

@@ -30,7 +30,8 @@ void model_walk_step(dev *dry, const model *m, int width, int height, int rows, 
     tensor x =
         dev_tensor(dry, dry->storage, rows, height / c->factor, width / c->factor, c->in_channels);
     tensor text = dev_tensor(dry, dry->storage, rows, 1, tokens, unet_text_width(m->unet));
-    unet_forward(dry, NEW, m->unet, x, NULL, text, NULL);
+    tensor time = dev_tensor(dry, dry->storage, rows, 1, 1, unet_time_width(m->unet));
+    unet_forward(dry, NEW, m->unet, x, time, text, NULL);
     dev_release(dry, mark);
 }
 
@@ -48,6 +49,10 @@ model_costs model_measure(dev *dry, const model *m, int width, int height, int r
     begin(dry);
     vae_encode(dry, NEW, m->vae, dev_tensor(dry, dry->storage, 1, height, width, 3));
     all.encode = end(dry, mark, &all);
+
+    begin(dry);
+    unet_times(dry, NEW, m->unet, &(double){0}, 1);
+    end(dry, mark, &all);
 
     begin(dry);
     model_walk_step(dry, m, width, height, rows, tokens);

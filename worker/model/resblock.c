@@ -24,14 +24,15 @@ const resblock_form resblock_of_vae = {
 };
 
 void resblock_load(resblock *b, params *p, const resblock_form *form, int stream,
-                   const char *prefix)
+                   const char *prefix, joint *times)
 {
     *b = (resblock){.eps = ldexp(form->eps, 2 * stream)};
     p->scaling = (scaling){.out = stream};
     b->norm1 = params_norm(p, "%s.%s", prefix, form->norm1);
     b->conv1 = params_conv(p, 1, "%s.%s", prefix, form->conv1);
-    if (form->time) /* added to what conv1 leaves */
-        b->time = params_linear(p, "%s.%s", prefix, form->time);
+    b->timed = form->time != NULL;
+    if (b->timed) /* added to what conv1 leaves */
+        b->time_at = params_beside(p, times, "%s.%s", prefix, form->time);
     b->norm2 = params_norm(p, "%s.%s", prefix, form->norm2);
     b->conv2 = params_conv(p, 1, "%s.%s", prefix, form->conv2);
     p->scaling.in = stream;
@@ -52,12 +53,12 @@ tensor resblock_forward(dev *d, tensor *out, const resblock *b, tensor x, tensor
     layer_conv(d, &y, a, &b->conv1, (conv2d_options){0});                /* [n,h,w,o] */
     dev_release(d, mark);
 
-    tensor shift = {0};
-    if (b->time.w.out)
-        shift = layer_linear(d, NEW, time, &b->time, (conv2d_options){0}); /* [n,1,1,o] */
-    a = layer_group_norm(
-        d, NEW, y, &b->norm2,
-        (group_norm_options){.add = shift, .act = ACT_SILU, .eps = b->eps}); /* [n,h,w,o] */
+    group_norm_options second = {.act = ACT_SILU, .eps = b->eps};
+    if (b->timed) {
+        second.add = time;
+        second.add_at = b->time_at;
+    }
+    a = layer_group_norm(d, NEW, y, &b->norm2, second); /* [n,h,w,o] */
     if (b->skip.w.out)
         layer_conv(d, &y, x, &b->skip, (conv2d_options){.x2 = x2}); /* [n,h,w,o] */
     layer_conv(d, &y, a, &b->conv2, (conv2d_options){.residual = b->skip.w.out ? y : x});

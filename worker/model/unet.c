@@ -3,8 +3,10 @@
  * lives in a pair of places below them, so that the stack shrinks as the skips are taken. */
 #include "worker/model/unet.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worker/model/resblock.h"
 #include "worker/model/tokenizer.h"
@@ -24,7 +26,8 @@ typedef struct {
 
 struct unet {
     conv time1, time2, in, out;
-    conv text; /* keys and values of every block's cross-attention, side by side */
+    conv text;  /* keys and values of every block's cross-attention, side by side */
+    conv times; /* the time embedding as every block adds it, side by side */
     norm norm_out;
     block *down, *up; /* going up there is one more: input_blocks.0 is `in` */
     int downs, ups;
@@ -36,7 +39,7 @@ struct unet {
 
 /* What every block is told beside its picture. */
 typedef struct {
-    tensor time;           /* [n,1,1,e], after its SiLU */
+    tensor time;           /* [n,1,1,*] */
     tensor text;           /* [n,1,t_max,*] */
     const int32_t *tokens; /* host: how many of them each sample uses */
 } conditions;
@@ -45,14 +48,14 @@ typedef struct {
 typedef struct {
     params *p;
     const model_config *config;
-    joint text;
+    joint text, times;
 } loading;
 
 static void load_res(block *b, loading *l, int level, const char *list, int i)
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, UNET "%s.%d.0", list, i);
-    resblock_load(&b->res, l->p, &resblock_of_unet, 0, name);
+    resblock_load(&b->res, l->p, &resblock_of_unet, 0, name, &l->times);
     b->has_res = true;
     if (l->config->attention[level]) {
         snprintf(name, sizeof name, UNET "%s.%d.1", list, i);
@@ -100,10 +103,10 @@ static void load_middle(unet *u, loading *l)
 {
     params *p = l->p;
     params_piece(p, PART_UNET, true);
-    resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0");
+    resblock_load(&u->middle1, p, &resblock_of_unet, 0, UNET "middle_block.0", &l->times);
     transformer_load(&u->middle_attention, p, l->config->heads, UNET "middle_block.1", &l->text);
     params_piece(p, PART_UNET, true);
-    resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2");
+    resblock_load(&u->middle2, p, &resblock_of_unet, 0, UNET "middle_block.2", &l->times);
 }
 
 unet *unet_load(const model_config *config, params *p)
@@ -136,6 +139,7 @@ unet *unet_load(const model_config *config, params *p)
     load_up(u, &l);
     params_piece(p, PART_UNET, false);
     u->text = params_join(p, &l.text);
+    u->times = params_join(p, &l.times);
     if (p->e->code)
         unet_free(&u);
     return u;
@@ -149,14 +153,26 @@ void unet_free(unet **u)
     *u = NULL;
 }
 
-/* t [n] -> [n,1,1,e] with the SiLU that every block would apply to it */
-static tensor embed_time(dev *d, const unet *u, const double *t, int64_t n)
+int64_t unet_time_width(const unet *u)
 {
-    tensor y = dev_tensor(d, d->storage, n, 1, 1, u->time2.w.out);
+    return u->times.w.out;
+}
+
+/* The timesteps are the tokens of one sample. The second SiLU is the one that every block would
+ * begin with. */
+tensor unet_times(dev *d, tensor *out, const unet *u, const double *t, int n)
+{
+    double all[UNET_TIMES] = {0};
+    assert(n > 0 && n <= UNET_TIMES);
+    memcpy(all, t, (size_t)n * sizeof *t);
+    tensor y = layer_result(d, out, UNET_TIMES, 1, 1, u->times.w.out);
     size_t mark = dev_mark(d);
-    tensor waves = op_timestep_embedding(d, NEW, t, n, u->time1.w.in); /* [n,1,1,c] */
-    tensor a = layer_linear(d, NEW, waves, &u->time1, (conv2d_options){.act = ACT_SILU});
-    layer_linear(d, &y, a, &u->time2, (conv2d_options){.act = ACT_SILU}); /* [n,1,1,e] */
+    tensor waves = op_timestep_embedding(d, NEW, all, UNET_TIMES, u->time1.w.in);
+    tensor tokens = tensor_reshape(waves, 1, 1, UNET_TIMES, waves.dim[3]); /* [1,1,n,c] */
+    tensor to = tensor_reshape(y, 1, 1, UNET_TIMES, y.dim[3]);
+    tensor a = layer_linear(d, NEW, tokens, &u->time1, (conv2d_options){.act = ACT_SILU});
+    tensor b = layer_linear(d, NEW, a, &u->time2, (conv2d_options){.act = ACT_SILU});
+    layer_linear(d, &to, b, &u->times, (conv2d_options){0}); /* [1,1,n,*] */
     dev_release(d, mark);
     return y;
 }
@@ -247,15 +263,14 @@ tensor unet_text(dev *d, tensor *out, const unet *u, tensor context)
     return y;
 }
 
-tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, const double *t, tensor text,
+tensor unet_forward(dev *d, tensor *out, const unet *u, tensor x, tensor time, tensor text,
                     const int32_t *tokens)
 {
     int64_t n = x.dim[0], h = x.dim[1], w = x.dim[2];
     tensor eps = layer_result(d, out, n, h, w, u->out.w.out);
     size_t start = dev_mark(d), mark[SKIPS_MAX];
     parts_call(u->parts, d, u->first);
-    conditions c = {.text = text, .tokens = tokens};
-    c.time = embed_time(d, u, t, n); /* [n,1,1,e] */
+    conditions c = {.time = time, .text = text, .tokens = tokens};
     pair places = open_places(d, u, x);
 
     tensor skip[SKIPS_MAX];

@@ -52,7 +52,7 @@ static void add_res(half *f, params *p, const char *name)
 {
     stage *s = &f->stage[f->stages++];
     s->kind = STAGE_RES;
-    resblock_load(&s->res, p, &resblock_of_vae, f->stream, name);
+    resblock_load(&s->res, p, &resblock_of_vae, f->stream, name, NULL);
 }
 
 static void add_resample(half *f, params *p, stage_kind kind, const char *name)
