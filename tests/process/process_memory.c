@@ -79,7 +79,7 @@ static void same_bytes_in_every_mode(void **state)
     f->passed = true;
 }
 
-/* 14 MiB hold the weights of the model in mode low with what a picture takes, in no other. */
+/* 18 MiB hold the weights of the model in mode low with what a picture takes, in no other. */
 static void too_small_says_which_fits(void **state)
 {
     farm *f = farm_open(state, &(farm_options){.workers = 0});
@@ -87,11 +87,11 @@ static void too_small_says_which_fits(void **state)
     const char *const *job =
         WORDS("txt2img", "--model", "tiny", "--prompt", "a fox", "--width", "64", "--height", "64",
               "--steps", "2", "--output", farm_path(f, path, "a.png"));
-    start(f, "high", "14M");
+    start(f, "high", "18M");
     farm_outcome said = farm_command(f, job);
     farm_expect(&said, EXIT_JOB, "it fits with --memory low");
     stop(f);
-    start(f, "low", "14M");
+    start(f, "low", "18M");
     said = farm_command(f, job);
     farm_expect(&said, EXIT_OK, "");
     stop(f);
