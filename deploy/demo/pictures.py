@@ -8,9 +8,10 @@ import settings
 
 COLOUR_NAMES = list(settings.COLOURS)
 PALETTE = torch.tensor(list(settings.COLOURS.values())) / 255  # [colours,3]
-USUAL_SIZES = (0.82, 0.95)  # of the emoji in the picture
+USUAL_SIZES = (0.82, 1.06)  # of the emoji in the picture; beyond 1 its edges are cropped
 SMALL_SIZES = (0.5, 0.66)
 SMALL_SHARE = 0.12
+FLIPPED_SHARE = 0.3
 COLOUR_JITTER = 0.025
 HARD_EDGE = 0.45  # how much of a block of pixel art the emoji must cover
 PIXEL_SHADES = 8
@@ -21,12 +22,14 @@ def uniform(count, low, high):
 
 
 def placements(count):
-    """Random sizes and shifts: (scale [n], shift [n,2] in parts of the side, small [n])."""
+    """Random sizes, shifts and flips: (scale [n,2], negative across where it is flipped; shift [n,2]
+    in parts of the side; small [n])."""
     small = torch.rand(count) < SMALL_SHARE
     scale = torch.where(small, uniform(count, *SMALL_SIZES), uniform(count, *USUAL_SIZES))
-    room = (1 - scale).clamp(min=0) / 2
+    room = (1 - scale).abs() / 2
     shift = (torch.rand(count, 2) * 2 - 1) * room[:, None] * 0.8
-    return scale, shift, small
+    across = torch.where(torch.rand(count) < FLIPPED_SHARE, -scale, scale)
+    return torch.stack([across, scale], 1), shift, small
 
 
 def render(emoji, ground, scale, shift, pixel_art, side=settings.SIDE):
@@ -35,8 +38,8 @@ def render(emoji, ground, scale, shift, pixel_art, side=settings.SIDE):
     Drawn twice as large and averaged; pixel_art [n] chooses pictures of hard-edged blocks."""
     n = len(emoji)
     place = torch.zeros(n, 2, 3)
-    place[:, 0, 0] = place[:, 1, 1] = 1 / scale
-    place[:, :, 2] = -2 * shift / scale[:, None]
+    place[:, 0, 0], place[:, 1, 1] = 1 / scale[:, 0], 1 / scale[:, 1]
+    place[:, :, 2] = -2 * shift / scale
     grid = F.affine_grid(place, (n, 4, 2 * side, 2 * side), align_corners=False)
     drawn = F.grid_sample(emoji.float() / 255, grid, align_corners=False)
     drawn = F.avg_pool2d(drawn, 2)

@@ -40,7 +40,7 @@ EDGE_WEIGHT = 0.5
 TEXT = {"steps": 1500, "rate": 2e-3, "betas": (0.9, 0.99), "decay": 0.01, "ema": 0.99}
 TEXT_BATCH = 64
 DIFFUSION = {
-    "steps": 5600,
+    "steps": 9000,
     "rate": 1e-3,
     "shares": {"text": 0.2},  # of the rate: the text encoder has learned already
     "betas": (0.9, 0.99),
@@ -48,7 +48,7 @@ DIFFUSION = {
     "ema": 0.998,
 }
 DIFFUSION_BATCH = 16
-SMALL_SHARE = (1.0, 0.9)  # of the batches that have the smaller side: first half, second half
+SMALL_SHARE = (1.0, 0.8)  # of the batches that have the smaller side: first half, second half
 PLACEMENTS = {"plain": 8, "pixel art": 4}  # latents kept of each emoji on each colour
 PIXEL_SHARE = 0.25
 DROP_CAPTION = 0.1
