@@ -40,7 +40,7 @@ EDGE_WEIGHT = 0.5
 TEXT = {"steps": 1500, "rate": 2e-3, "betas": (0.9, 0.99), "decay": 0.01, "ema": 0.99}
 TEXT_BATCH = 64
 DIFFUSION = {
-    "steps": 9000,
+    "steps": 6400,
     "rate": 1e-3,
     "shares": {"text": 0.2},  # of the rate: the text encoder has learned already
     "betas": (0.9, 0.99),
