@@ -152,7 +152,7 @@ static int no_room(residents *all, const demand *want, err *e)
     all->scarce = false;
     if (!never)
         snprintf(beside, sizeof beside, ", of which %lld MiB are in use", (long long)(used >> 20));
-    else if (want->modes)
+    else if (want->modes && !all->partner) /* two devices to a picture are for mode high */
         memory_mode_advise(beside, sizeof beside, want->modes, all->mode, needed - all->budget);
     return err_set(e, never ? ERR_NO_MEMORY : ERR_BUSY,
                    "%s needs %lld MiB, the memory budget is %lld MiB%s", want->what,
