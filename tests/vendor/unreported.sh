@@ -3,8 +3,7 @@
 # does, and when a stand-in has reported a broken rule.
 reports=$(mktemp)
 trap 'rm -f "$reports"' EXIT
-LSAN_OPTIONS=suppressions=$(dirname "$0")/lsan.supp${LSAN_OPTIONS:+:$LSAN_OPTIONS} \
-    OVERPAINT_BACKEND=cuemu OVERPAINT_VENDOR_REPORTS=$reports "$@"
+OVERPAINT_BACKEND=cuemu OVERPAINT_VENDOR_REPORTS=$reports "$@"
 status=$?
 if [ -s "$reports" ]; then
     echo "broken rules:"
